@@ -1,0 +1,1 @@
+//! Who gets what: include, exclude, filter, intent.

@@ -1,0 +1,1 @@
+//! Enrollment kinds and rules.

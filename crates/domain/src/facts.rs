@@ -1,0 +1,1 @@
+//! Which query gives which fact on which kind; what is never kept.

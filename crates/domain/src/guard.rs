@@ -1,0 +1,1 @@
+//! The rules of decision 9, pure.

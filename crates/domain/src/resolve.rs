@@ -1,0 +1,1 @@
+//! Which settings apply to a channel, with their sources; conflicts.

@@ -1,0 +1,1 @@
+//! Roles, permissions, scope words.

@@ -1,0 +1,1 @@
+//! Bytes and keys: certificates, CMS, SCEP, CRL, sealed secrets. No database, no HTTP, no clock.

@@ -1,0 +1,1 @@
+//! Device actions, from request to result.

@@ -1,0 +1,1 @@
+//! Outward clients: Apple push, mail.

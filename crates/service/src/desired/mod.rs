@@ -1,0 +1,1 @@
+//! Desired state: resolve, compute, render, reconcile, status.

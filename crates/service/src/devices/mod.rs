@@ -1,0 +1,1 @@
+//! Device records: read, patch, ownership, delete.

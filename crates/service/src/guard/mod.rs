@@ -1,0 +1,1 @@
+//! Approvals, limits, emergency stop, the releaser.

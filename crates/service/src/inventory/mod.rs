@@ -1,0 +1,1 @@
+//! Facts: what is asked of which device, and what is kept.

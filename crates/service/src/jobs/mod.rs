@@ -1,0 +1,1 @@
+//! The job runner, schedules, timers, outbox consumers.

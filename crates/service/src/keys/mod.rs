@@ -1,0 +1,1 @@
+//! The key file, per-tenant data keys, sealing and unsealing.

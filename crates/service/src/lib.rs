@@ -1,0 +1,32 @@
+//! Decisions: what happens when a device checks in, a person enrolls, an administrator acts.
+//!
+//! [`Service`] holds the store, the clock, the source of randomness and the outward clients; each
+//! folder adds methods to it for one subject. No HTTP server, no SQL, no ambient time here.
+
+pub mod actions;
+pub mod apple;
+pub mod audit;
+pub mod branding;
+pub mod certificates;
+pub mod clients;
+pub mod desired;
+pub mod devices;
+pub mod documents;
+pub mod guard;
+pub mod inventory;
+pub mod jobs;
+pub mod keys;
+pub mod operators;
+pub mod people;
+pub mod scep;
+pub mod sign_in;
+
+mod actor;
+mod error;
+mod ports;
+mod service;
+
+pub use actor::{Actor, PrincipalKind};
+pub use error::{Error, Kind, Refusal, Result};
+pub use ports::{Clock, Mail, MailMessage, Push, PushError, PushTarget, Random};
+pub use service::{Addresses, Service, Settings};

@@ -1,0 +1,1 @@
+//! Operators, tokens, the first set-up.

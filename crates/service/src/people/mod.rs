@@ -1,0 +1,1 @@
+//! Users, groups, licences, leavers, CSV import.

@@ -1,0 +1,42 @@
+//! [`Service`]: what every decision has at hand.
+
+use std::sync::Arc;
+
+use muster_storage::Store;
+
+use crate::{Clock, Mail, Push, Random};
+
+/// Addresses others use for this server, without a trailing slash.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Portal, sign-in, discovery, enrollment, SCEP, CRL.
+    pub public: String,
+    /// Device check-ins.
+    pub device: String,
+    /// Console and API.
+    pub admin: String,
+}
+
+/// Settings of the process, from its configuration; everything about a tenant is in the database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Addresses of the listeners.
+    pub addresses: Addresses,
+}
+
+/// The decisions. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
+    /// The database.
+    pub store: Store,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Apple's push service.
+    pub push: Arc<dyn Push>,
+    /// Mail.
+    pub mail: Arc<dyn Mail>,
+    /// Process settings.
+    pub settings: Arc<Settings>,
+}

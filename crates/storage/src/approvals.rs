@@ -1,0 +1,1 @@
+//! Second-person approvals.

@@ -1,0 +1,1 @@
+//! Audit rows, sealing into the chain, verification.

@@ -1,0 +1,1 @@
+//! The live queue and the append-only history.

@@ -1,0 +1,1 @@
+//! Filtered, sorted, paged device lists.

@@ -1,0 +1,1 @@
+//! Dirty marks and state hashes.

@@ -1,0 +1,1 @@
+//! One person enrolling one device.

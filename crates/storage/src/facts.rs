@@ -1,0 +1,1 @@
+//! Facts about devices, detected apps, inventory queries.

@@ -1,0 +1,1 @@
+//! Desired and reported items of a channel.

@@ -1,0 +1,1 @@
+//! Events: one outbox, consumers at least once.

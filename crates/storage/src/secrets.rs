@@ -1,0 +1,1 @@
+//! Sealed secret values.

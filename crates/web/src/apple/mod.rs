@@ -1,0 +1,1 @@
+//! Apple's device routes: check-in, discovery, enrollment.

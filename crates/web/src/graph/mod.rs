@@ -1,0 +1,1 @@
+//! The Graph API: one entry, an OData path parser, a resource registry.

@@ -1,0 +1,1 @@
+//! Our own additions under /muster/v1.

@@ -1,0 +1,1 @@
+//! Pages an operating system opens by itself: sign-in, terms, enrollment.

@@ -1,0 +1,1 @@
+//! SCEP and CRL over HTTP.
