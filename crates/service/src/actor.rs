@@ -51,3 +51,14 @@ pub struct Actor {
     /// `X-Muster-Reason`.
     pub reason: Option<String>,
 }
+
+/// What the edge knows of a request before it knows who sent it.
+#[derive(Clone, Debug, Default)]
+pub struct RequestContext {
+    /// Client address, behind trusted proxies the one they name.
+    pub address: Option<IpAddr>,
+    /// Id of the request.
+    pub correlation: Uuid,
+    /// `X-Muster-Reason`, at most 500 characters.
+    pub reason: Option<String>,
+}

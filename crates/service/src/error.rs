@@ -100,6 +100,10 @@ impl Error {
     pub fn refused(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
         Error::Refused(Refusal { kind, code, message: message.into(), retry_after: None })
     }
+    /// True where the database is away and a later try may succeed.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Error::Storage(storage::Error::Unavailable(_) | storage::Error::Retry(_)))
+    }
     /// A failure that is our fault.
     pub fn internal(message: impl std::fmt::Display) -> Self {
         Error::Internal(message.to_string())

@@ -26,7 +26,7 @@ mod error;
 mod ports;
 mod service;
 
-pub use actor::{Actor, PrincipalKind};
+pub use actor::{Actor, PrincipalKind, RequestContext};
 pub use error::{Error, Kind, Refusal, Result};
 pub use ports::{Clock, Mail, MailMessage, Push, PushError, PushTarget, Random};
 pub use service::{Addresses, Service, Settings};

@@ -40,3 +40,10 @@ pub struct Service {
     /// Process settings.
     pub settings: Arc<Settings>,
 }
+
+impl Service {
+    /// Asks the database for a trivial answer.
+    pub async fn ready(&self) -> crate::Result<()> {
+        self.store.read(muster_storage::Scope::Server, |_| Ok(())).await
+    }
+}

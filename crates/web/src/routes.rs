@@ -1,0 +1,152 @@
+//! The one route table: every URL of every listener, with its audience, authentication class,
+//! permission and body limit. Routers, the OpenAPI document and the access tests are made from it;
+//! a handler without a row cannot be reached.
+
+use axum::{Router, http::Method, routing::MethodRouter};
+
+use crate::{App, gate};
+
+/// Which listener serves a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Audience {
+    /// Portal, sign-in, discovery, enrollment, SCEP, CRL.
+    Public,
+    /// Device check-ins; asks for a client certificate.
+    Device,
+    /// Console and API.
+    Admin,
+}
+
+impl Audience {
+    /// All of them.
+    pub const ALL: [Audience; 3] = [Audience::Public, Audience::Device, Audience::Admin];
+
+    /// The word in the OpenAPI document.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Audience::Public => "public",
+            Audience::Device => "device",
+            Audience::Admin => "admin",
+        }
+    }
+}
+
+/// Who may call a route at all. The gate decides before a byte of the body is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Auth {
+    /// Anyone: discovery, forms before sign-in, CRL, SCEP (which carries its own proof).
+    Open,
+    /// A step of a browser flow: the handler reads the flow's session from its hidden inputs or cookie.
+    Flow,
+    /// A device, proven by certificate or signature over the body: decided in `apple::identity`.
+    Device,
+    /// An operator's console session or a bearer token, with the row's permission.
+    Operator,
+}
+
+/// One row.
+pub struct Route {
+    /// Method.
+    pub method: Method,
+    /// Path in the router's syntax.
+    pub path: &'static str,
+    /// Listener.
+    pub audience: Audience,
+    /// Authentication class.
+    pub auth: Auth,
+    /// Permission an operator needs; the Graph entry looks its own up in the resource registry.
+    pub permission: Option<&'static str>,
+    /// Most bytes of a body; 0 where none is expected.
+    pub body_limit: usize,
+    /// Also served by the plain HTTP listener (SCEP, CRL, OCSP only).
+    pub plain: bool,
+    /// One line for the OpenAPI document.
+    pub summary: &'static str,
+    /// Handler.
+    pub handler: fn() -> MethodRouter<App>,
+}
+
+/// Kibibytes.
+pub const KIB: usize = 1024;
+/// Mebibytes.
+pub const MIB: usize = 1024 * KIB;
+
+macro_rules! routes {
+    ($($audience:ident $auth:ident $method:ident $path:literal $limit:expr, $permission:expr, $handler:expr, $summary:literal $(, $plain:ident)?;)*) => {
+        vec![$(Route {
+            method: Method::$method,
+            path: $path,
+            audience: Audience::$audience,
+            auth: Auth::$auth,
+            permission: $permission,
+            body_limit: $limit,
+            plain: routes!(@plain $($plain)?),
+            summary: $summary,
+            handler: || routes!(@on $method $handler),
+        }),*]
+    };
+    (@plain plain) => { true };
+    (@plain) => { false };
+    (@on GET $handler:expr) => { axum::routing::get($handler) };
+    (@on PUT $handler:expr) => { axum::routing::put($handler) };
+    (@on POST $handler:expr) => { axum::routing::post($handler) };
+    (@on PATCH $handler:expr) => { axum::routing::patch($handler) };
+    (@on DELETE $handler:expr) => { axum::routing::delete($handler) };
+}
+
+/// The table.
+pub fn table() -> Vec<Route> {
+    routes! {
+        // Operation
+        Admin Open GET "/healthz" 0, None, crate::operation::healthz, "The process answers";
+        Admin Open GET "/readyz" 0, None, crate::operation::readyz, "The database answers";
+        Admin Open GET "/metrics" 0, None, crate::operation::metrics, "Prometheus metrics";
+    }
+}
+
+/// The router of one audience (or of the plain HTTP listener), each row behind its gate.
+pub fn router(app: &App, serves: impl Fn(&Route) -> bool) -> Router {
+    let mut router = Router::new();
+    for route in table().into_iter().filter(|route| serves(route)) {
+        let layer = gate::Row {
+            auth: route.auth,
+            permission: route.permission,
+            body_limit: route.body_limit,
+            path: route.path,
+            audience: route.audience,
+        };
+        let handler = (route.handler)().layer(axum::middleware::from_fn_with_state((app.clone(), layer), gate::enter));
+        router = router.route(route.path, handler);
+    }
+    router.fallback(gate::unknown).method_not_allowed_fallback(gate::method_not_allowed).with_state(app.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn d1_no_route_stands_twice_or_on_two_listeners() {
+        let mut seen = HashSet::new();
+        for route in table() {
+            assert!(seen.insert((route.method.clone(), route.path)), "{} {} has two rows", route.method, route.path);
+        }
+    }
+
+    #[test]
+    fn d1_operator_routes_name_their_permission() {
+        for route in table() {
+            let graph = route.path.starts_with("/v1.0/") || route.path.starts_with("/beta/");
+            assert_eq!(
+                route.auth == Auth::Operator && !graph,
+                route.permission.is_some(),
+                "{} {}: an operator route names a permission, others have none",
+                route.method,
+                route.path
+            );
+            assert!(!route.plain || route.auth == Auth::Open, "{} over plain HTTP must be open", route.path);
+        }
+    }
+}
