@@ -25,8 +25,10 @@ mod actor;
 mod error;
 mod ports;
 mod service;
+pub mod settings;
 
 pub use actor::{Actor, PrincipalKind, RequestContext};
 pub use error::{Error, Kind, Refusal, Result};
 pub use ports::{Clock, Mail, MailMessage, Push, PushError, PushTarget, Random};
-pub use service::{Addresses, Service, Settings};
+pub use service::Service;
+pub use settings::{Addresses, Settings};

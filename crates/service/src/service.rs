@@ -4,25 +4,7 @@ use std::sync::Arc;
 
 use muster_storage::Store;
 
-use crate::{Clock, Mail, Push, Random};
-
-/// Addresses others use for this server, without a trailing slash.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Addresses {
-    /// Portal, sign-in, discovery, enrollment, SCEP, CRL.
-    pub public: String,
-    /// Device check-ins.
-    pub device: String,
-    /// Console and API.
-    pub admin: String,
-}
-
-/// Settings of the process, from its configuration; everything about a tenant is in the database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Addresses of the listeners.
-    pub addresses: Addresses,
-}
+use crate::{Clock, Mail, Push, Random, Settings};
 
 /// The decisions. Cheap to clone.
 #[derive(Clone)]
