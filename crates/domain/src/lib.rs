@@ -6,6 +6,7 @@ pub mod catalogue;
 pub mod enrollment;
 pub mod facts;
 pub mod guard;
+pub mod query;
 pub mod reconcile;
 pub mod resolve;
 pub mod roles;

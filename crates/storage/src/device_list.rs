@@ -1,1 +1,548 @@
-//! Filtered, sorted, paged device lists.
+//! The list of devices: filters and orders of the API as SQL. Every value is a bound parameter and
+//! every column comes from the table below, so that no text of a request becomes part of a statement.
+
+use muster_domain::query::{After, Compare, Filter, Literal, Order, Property, TextTest};
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use crate::{
+    Error, Result, Tx, TxExt, Value, args,
+    devices::{Device, columns, map},
+};
+
+/// Devices that a list shows: enrolled ones and ones on their way out. The indexes have the same
+/// words in their `where`.
+macro_rules! listed {
+    () => {
+        "tenant_id = $1 and state in ('enrolled', 'leaving')"
+    };
+}
+
+/// How a column compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Text without regard to letter case.
+    Text,
+    /// A word of an enum.
+    Word,
+    /// uuid
+    Id,
+    /// unix ms
+    Time,
+    /// bigint
+    Int,
+    /// boolean
+    Bool,
+}
+
+/// Property of managedDevice -> column. What is missing here cannot be filtered or sorted by.
+const COLUMNS: &[(&str, &str, Kind)] = &[
+    ("id", "id", Kind::Id),
+    ("deviceName", "name", Kind::Text),
+    ("managedDeviceName", "managed_device_name", Kind::Text),
+    ("userId", "person_id", Kind::Id),
+    ("userPrincipalName", "user_principal_name", Kind::Text),
+    ("emailAddress", "user_principal_name", Kind::Text),
+    ("operatingSystem", "operating_system", Kind::Text),
+    ("osVersion", "os_version", Kind::Text),
+    ("manufacturer", "manufacturer", Kind::Text),
+    ("model", "model", Kind::Text),
+    ("serialNumber", "serial_number", Kind::Text),
+    ("udid", "udid", Kind::Text),
+    ("imei", "imei", Kind::Text),
+    ("managedDeviceOwnerType", "owner_type", Kind::Word),
+    ("ownerType", "owner_type", Kind::Word),
+    ("deviceEnrollmentType", "enrollment_type", Kind::Word),
+    ("enrollmentProfileName", "enrollment_profile_name", Kind::Text),
+    ("managementState", "management_state", Kind::Word),
+    ("complianceState", "compliance_state", Kind::Word),
+    ("isSupervised", "is_supervised", Kind::Bool),
+    ("isEncrypted", "is_encrypted", Kind::Bool),
+    ("deviceCategoryDisplayName", "category_name", Kind::Text),
+    ("azureADDeviceId", "azure_ad_device_id", Kind::Id),
+    ("azureActiveDirectoryDeviceId", "azure_ad_device_id", Kind::Id),
+    ("enrolledDateTime", "enrolled_at", Kind::Time),
+    ("lastSyncDateTime", "last_sync_at", Kind::Time),
+    ("managementCertificateExpirationDate", "certificate_expires_at", Kind::Time),
+    ("freeStorageSpaceInBytes", "free_bytes", Kind::Int),
+    ("totalStorageSpaceInBytes", "total_bytes", Kind::Int),
+    ("notes", "notes", Kind::Text),
+];
+
+/// What cannot be asked, in words for the caller.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsupported {
+    /// A property that is no column.
+    #[error("managedDevices cannot be filtered or sorted by '{0}'")]
+    Property(String),
+    /// An operator that this property does not take, or a literal of another type.
+    #[error("the test on '{0}' does not fit its type")]
+    Test(String),
+}
+
+fn column(property: &str) -> std::result::Result<(&'static str, Kind), Unsupported> {
+    COLUMNS
+        .iter()
+        .find(|(name, _, _)| *name == property)
+        .map(|(_, column, kind)| (*column, *kind))
+        .ok_or_else(|| Unsupported::Property(property.to_owned()))
+}
+
+/// A condition whose text is made of fixed pieces only.
+#[derive(Clone, Debug, Default)]
+pub struct Condition {
+    text: String,
+    args: Vec<Value>,
+}
+
+impl Condition {
+    fn push(&mut self, piece: &'static str) {
+        self.text.push_str(piece);
+    }
+    fn bind(&mut self, value: Value) {
+        self.args.push(value);
+        self.text.push('$');
+        // $1 is the tenant.
+        self.text.push_str(&(self.args.len() + 1).to_string());
+    }
+}
+
+/// Turns a filter into a condition, or says what is not supported.
+pub fn condition(filter: &Filter) -> std::result::Result<Condition, Unsupported> {
+    let mut condition = Condition::default();
+    write(filter, &mut condition)?;
+    Ok(condition)
+}
+
+/// Says whether the list can be sorted by that.
+pub fn sortable(order: &Order) -> std::result::Result<(), Unsupported> {
+    column(&order.property).map(|_| ())
+}
+
+fn write(filter: &Filter, out: &mut Condition) -> std::result::Result<(), Unsupported> {
+    match filter {
+        Filter::And(parts) => join(parts, " and ", out),
+        Filter::Or(parts) => join(parts, " or ", out),
+        Filter::Not(inner) => {
+            // Three-valued logic must not lose rows: null is "does not match" before the negation.
+            out.push("not coalesce((");
+            write(inner, out)?;
+            out.push("), false)");
+            Ok(())
+        }
+        Filter::Compare(property, compare, literal) => compare_column(property, *compare, literal, out),
+        Filter::In(property, literals) => {
+            out.push("(");
+            for (i, literal) in literals.iter().enumerate() {
+                if i > 0 {
+                    out.push(" or ");
+                }
+                compare_column(property, Compare::Eq, literal, out)?;
+            }
+            out.push(")");
+            Ok(())
+        }
+        Filter::Text(property, test, text) => {
+            let (name, kind) = plain(property)?;
+            if kind != Kind::Text && kind != Kind::Word {
+                return Err(Unsupported::Test(property.name()));
+            }
+            let mut pattern = String::with_capacity(text.len() + 2);
+            if *test != TextTest::StartsWith {
+                pattern.push('%');
+            }
+            for c in text.chars() {
+                if matches!(c, '%' | '_' | '!') {
+                    pattern.push('!');
+                }
+                pattern.push(c);
+            }
+            if *test != TextTest::EndsWith {
+                pattern.push('%');
+            }
+            out.push("lower(");
+            out.push(name);
+            out.push(") like lower(");
+            out.bind(Value::Text(pattern));
+            out.push(") escape '!'");
+            Ok(())
+        }
+        Filter::IsOf(name) => {
+            out.push(if name == "managedDevice" { "1 = 1" } else { "1 = 0" });
+            Ok(())
+        }
+        Filter::Any(property, _) => Err(Unsupported::Property(property.name())),
+    }
+}
+
+fn join(parts: &[Filter], with: &'static str, out: &mut Condition) -> std::result::Result<(), Unsupported> {
+    out.push("(");
+    for (i, part) in parts.iter().enumerate() {
+        if i > 0 {
+            out.push(with);
+        }
+        write(part, out)?;
+    }
+    out.push(")");
+    Ok(())
+}
+
+fn plain(property: &Property) -> std::result::Result<(&'static str, Kind), Unsupported> {
+    match (&property.cast, property.path.as_slice()) {
+        (None, [name]) => column(name),
+        (Some(cast), [name]) if cast == "managedDevice" => column(name),
+        _ => Err(Unsupported::Property(property.name())),
+    }
+}
+
+fn compare_column(
+    property: &Property,
+    compare: Compare,
+    literal: &Literal,
+    out: &mut Condition,
+) -> std::result::Result<(), Unsupported> {
+    let (name, kind) = plain(property)?;
+    let misfit = || Unsupported::Test(property.name());
+    if *literal == Literal::Null {
+        match compare {
+            Compare::Eq => {
+                out.push(name);
+                out.push(" is null");
+            }
+            Compare::Ne => {
+                out.push(name);
+                out.push(" is not null");
+            }
+            _ => return Err(misfit()),
+        }
+        return Ok(());
+    }
+    let value = match (kind, literal) {
+        (Kind::Text | Kind::Word, Literal::Text(text)) => Value::Text(text.clone()),
+        (Kind::Id, Literal::Text(text)) => match Uuid::try_parse(text) {
+            Ok(id) => Value::Id(id),
+            // No row has such an id.
+            Err(_) if compare == Compare::Eq => {
+                out.push("1 = 0");
+                return Ok(());
+            }
+            Err(_) if compare == Compare::Ne => {
+                out.push("1 = 1");
+                return Ok(());
+            }
+            Err(_) => return Err(misfit()),
+        },
+        (Kind::Time, Literal::Time(at)) => Value::Int(*at),
+        (Kind::Int, Literal::Int(n)) => Value::Int(*n),
+        (Kind::Bool, Literal::Bool(b)) => Value::Bool(*b),
+        _ => return Err(misfit()),
+    };
+    let lower = kind == Kind::Text;
+    if compare == Compare::Ne {
+        out.push("(");
+        out.push(name);
+        out.push(" is null or ");
+    }
+    out.push(if lower { "lower(" } else { "" });
+    out.push(name);
+    out.push(if lower { ")" } else { "" });
+    out.push(match compare {
+        Compare::Eq => " = ",
+        Compare::Ne => " <> ",
+        Compare::Gt => " > ",
+        Compare::Ge => " >= ",
+        Compare::Lt => " < ",
+        Compare::Le => " <= ",
+    });
+    out.push(if lower { "lower(" } else { "" });
+    out.bind(value);
+    out.push(if lower { ")" } else { "" });
+    if compare == Compare::Ne {
+        out.push(")");
+    }
+    Ok(())
+}
+
+/// One page of the list.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// What to show.
+    pub condition: Option<Condition>,
+    /// By what; ids break ties. None: by id.
+    pub order: Option<Order>,
+    /// Where the last page ended.
+    pub after: Option<After>,
+    /// Rows to skip (`$skip`; costs what it skips).
+    pub skip: i64,
+    /// Rows to answer at most.
+    pub limit: i64,
+}
+
+/// The devices of a page. Rows without a value in the sort column come last in both directions.
+pub fn page(tx: &mut dyn Tx, tenant: Uuid, page: &Page) -> Result<Vec<Device>> {
+    let Some(order) = page.order.as_ref().filter(|order| order.property != "id") else {
+        let descending = page.order.as_ref().is_some_and(|order| order.descending);
+        let (text, args) = by_id(tenant, page, descending);
+        return tx.all(&text, &args, map);
+    };
+    let (name, kind) =
+        column(&order.property).map_err(|error| Error::inconsistent("device_list.order", error.to_string()))?;
+    let mut rows = Vec::new();
+    let mut skip = page.skip;
+    let in_nulls = page.after.as_ref().is_some_and(|after| after.key.is_null());
+    if !in_nulls {
+        let (text, args) = by_column(tenant, page, name, kind, order.descending, skip);
+        rows = tx.all(&text, &args, map)?;
+        if rows.is_empty() && skip > 0 {
+            let (text, args) = count_not_null(tenant, page, name);
+            let there = tx.one(&text, &args, |row| row.int(0))?.unwrap_or(0);
+            skip -= there.min(skip);
+        } else {
+            skip = 0;
+        }
+    }
+    if (rows.len() as i64) < page.limit {
+        let (text, args) = among_nulls(
+            tenant,
+            page,
+            name,
+            in_nulls.then_some(page.after.as_ref()).flatten(),
+            skip,
+            page.limit - rows.len() as i64,
+        );
+        rows.extend(tx.all(&text, &args, map)?);
+    }
+    Ok(rows)
+}
+
+/// How many devices match.
+pub fn count(tx: &mut dyn Tx, tenant: Uuid, condition: Option<&Condition>) -> Result<i64> {
+    let mut statement = Statement::new(tenant, condition, concat!("select count(*) from device where ", listed!()));
+    statement.filter(condition);
+    let (text, args) = (statement.text, statement.args);
+    Ok(tx.one(&text, &args, |row| row.int(0))?.unwrap_or(0))
+}
+
+/// How many listed devices each operating system has, and how many enrolled in all.
+pub fn by_operating_system(tx: &mut dyn Tx, tenant: Uuid) -> Result<Vec<(String, i64)>> {
+    tx.all(
+        concat!(
+            "select operating_system, count(*) from device where ",
+            listed!(),
+            " group by operating_system order by operating_system"
+        ),
+        args![tenant],
+        |row| Ok((row.text(0)?, row.int(1)?)),
+    )
+}
+
+struct Statement {
+    text: String,
+    args: Vec<Value>,
+}
+
+impl Statement {
+    /// The condition's parameters are numbered from `$2`, so they come first behind the tenant.
+    fn new(tenant: Uuid, condition: Option<&Condition>, start: &'static str) -> Self {
+        let mut args = vec![Value::Id(tenant)];
+        args.extend(condition.iter().flat_map(|c| c.args.iter().cloned()));
+        Statement { text: start.to_owned(), args }
+    }
+    fn push(&mut self, piece: &'static str) {
+        self.text.push_str(piece);
+    }
+    fn bind(&mut self, value: Value) {
+        self.args.push(value);
+        self.text.push('$');
+        self.text.push_str(&self.args.len().to_string());
+    }
+    fn filter(&mut self, condition: Option<&Condition>) {
+        if let Some(condition) = condition {
+            self.push(" and (");
+            self.text.push_str(&condition.text);
+            self.push(")");
+        }
+    }
+    fn end(mut self, limit: i64, skip: i64) -> (String, Vec<Value>) {
+        self.push(" limit ");
+        self.bind(Value::Int(limit));
+        if skip > 0 {
+            self.push(" offset ");
+            self.bind(Value::Int(skip));
+        }
+        (self.text, self.args)
+    }
+}
+
+const SELECT: &str = concat!("select ", columns!(), " from device where ", listed!());
+
+fn by_id(tenant: Uuid, page: &Page, descending: bool) -> (String, Vec<Value>) {
+    let mut statement = Statement::new(tenant, page.condition.as_ref(), SELECT);
+    if let Some(after) = &page.after {
+        statement.push(if descending { " and id < " } else { " and id > " });
+        statement.bind(Value::Id(after.id));
+    }
+    statement.filter(page.condition.as_ref());
+    statement.push(if descending { " order by id desc" } else { " order by id" });
+    statement.end(page.limit, page.skip)
+}
+
+fn by_column(
+    tenant: Uuid,
+    page: &Page,
+    name: &'static str,
+    kind: Kind,
+    descending: bool,
+    skip: i64,
+) -> (String, Vec<Value>) {
+    let mut statement = Statement::new(tenant, page.condition.as_ref(), SELECT);
+    statement.push(" and ");
+    statement.push(name);
+    statement.push(" is not null");
+    if let Some(after) = &page.after {
+        statement.push(" and (");
+        statement.push(name);
+        statement.push(if descending { ", id) < (" } else { ", id) > (" });
+        statement.bind(key_value(&after.key, kind));
+        statement.push(", ");
+        statement.bind(Value::Id(after.id));
+        statement.push(")");
+    }
+    statement.filter(page.condition.as_ref());
+    statement.push(" order by ");
+    statement.push(name);
+    statement.push(if descending { " desc, id desc" } else { ", id" });
+    statement.end(page.limit, skip)
+}
+
+fn among_nulls(
+    tenant: Uuid,
+    page: &Page,
+    name: &'static str,
+    after: Option<&After>,
+    skip: i64,
+    limit: i64,
+) -> (String, Vec<Value>) {
+    let mut statement = Statement::new(tenant, page.condition.as_ref(), SELECT);
+    statement.push(" and ");
+    statement.push(name);
+    statement.push(" is null");
+    if let Some(after) = after {
+        statement.push(" and id > ");
+        statement.bind(Value::Id(after.id));
+    }
+    statement.filter(page.condition.as_ref());
+    statement.push(" order by id");
+    statement.end(limit, skip)
+}
+
+fn count_not_null(tenant: Uuid, page: &Page, name: &'static str) -> (String, Vec<Value>) {
+    let mut statement =
+        Statement::new(tenant, page.condition.as_ref(), concat!("select count(*) from device where ", listed!()));
+    statement.push(" and ");
+    statement.push(name);
+    statement.push(" is not null");
+    statement.filter(page.condition.as_ref());
+    (statement.text, statement.args)
+}
+
+fn key_value(key: &Json, kind: Kind) -> Value {
+    match (kind, key) {
+        (Kind::Text | Kind::Word, Json::String(text)) => Value::Text(text.clone()),
+        (Kind::Id, Json::String(text)) => Uuid::try_parse(text).map_or(Value::Null, Value::Id),
+        (Kind::Time | Kind::Int, Json::Number(n)) => n.as_i64().map_or(Value::Null, Value::Int),
+        (Kind::Bool, Json::Bool(b)) => Value::Bool(*b),
+        // A cursor that nobody of us made: compares as unknown, an empty page.
+        _ => Value::Null,
+    }
+}
+
+/// The sort key of a row, for the cursor of the next page.
+pub fn key(device: &Device, order: &Order) -> Json {
+    let text = |value: &Option<String>| value.clone().map_or(Json::Null, Json::String);
+    let int = |value: Option<i64>| value.map_or(Json::Null, Json::from);
+    match order.property.as_str() {
+        "id" => Json::String(device.id.to_string()),
+        "deviceName" => Json::String(device.name.clone()),
+        "managedDeviceName" => text(&device.managed_device_name),
+        "userId" => text(&device.person_id.map(|id| id.to_string())),
+        "userPrincipalName" | "emailAddress" => text(&device.user_principal_name),
+        "operatingSystem" => Json::String(device.operating_system.clone()),
+        "osVersion" => text(&device.os_version),
+        "manufacturer" => text(&device.manufacturer),
+        "model" => text(&device.model),
+        "serialNumber" => text(&device.serial_number),
+        "udid" => text(&device.udid),
+        "imei" => text(&device.imei),
+        "managedDeviceOwnerType" | "ownerType" => Json::String(device.owner_type.clone()),
+        "deviceEnrollmentType" => Json::String(device.enrollment_type.clone()),
+        "enrollmentProfileName" => text(&device.enrollment_profile_name),
+        "managementState" => Json::String(device.management_state.clone()),
+        "complianceState" => Json::String(device.compliance_state.clone()),
+        "isSupervised" => Json::Bool(device.is_supervised),
+        "isEncrypted" => device.is_encrypted.map_or(Json::Null, Json::Bool),
+        "deviceCategoryDisplayName" => text(&device.category_name),
+        "azureADDeviceId" | "azureActiveDirectoryDeviceId" => Json::String(device.azure_ad_device_id.to_string()),
+        "enrolledDateTime" => int(device.enrolled_at),
+        "lastSyncDateTime" => int(device.last_sync_at),
+        "managementCertificateExpirationDate" => int(device.certificate_expires_at),
+        "freeStorageSpaceInBytes" => int(device.free_bytes),
+        "totalStorageSpaceInBytes" => int(device.total_bytes),
+        "notes" => text(&device.notes),
+        _ => Json::Null,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn property(name: &str) -> Property {
+        Property { cast: None, path: vec![name.to_owned()], lower: false }
+    }
+
+    #[test]
+    fn e15_text_of_a_filter_never_reaches_the_statement() {
+        let evil = "x') or 1=1 --";
+        let filter = Filter::Or(vec![
+            Filter::Compare(property("deviceName"), Compare::Eq, Literal::Text(evil.into())),
+            Filter::Text(property("serialNumber"), TextTest::Contains, "50%_!".into()),
+        ]);
+        let condition = condition(&filter).unwrap();
+        assert_eq!(condition.text, "(lower(name) = lower($2) or lower(serial_number) like lower($3) escape '!')");
+        assert_eq!(condition.args[1], Value::Text("%50!%!_!!%".into()));
+        let unknown = Filter::Compare(property("name; drop table device"), Compare::Eq, Literal::Int(1));
+        assert!(matches!(super::condition(&unknown), Err(Unsupported::Property(_))));
+    }
+
+    #[test]
+    fn every_sortable_property_has_a_key() {
+        let device = Device {
+            managed_device_name: Some("m".into()),
+            person_id: Some(Uuid::from_u128(1)),
+            user_principal_name: Some("u".into()),
+            os_version: Some("1".into()),
+            manufacturer: Some("a".into()),
+            model: Some("m".into()),
+            serial_number: Some("s".into()),
+            udid: Some("u".into()),
+            imei: Some("i".into()),
+            enrollment_profile_name: Some("e".into()),
+            is_encrypted: Some(true),
+            category_name: Some("c".into()),
+            notes: Some("n".into()),
+            free_bytes: Some(1),
+            total_bytes: Some(2),
+            enrolled_at: Some(1),
+            last_sync_at: Some(1),
+            certificate_expires_at: Some(1),
+            ..Device::default()
+        };
+        for (name, _, kind) in COLUMNS {
+            let order = Order { property: (*name).to_owned(), descending: false };
+            let key = key(&device, &order);
+            assert!(!key.is_null(), "{name}");
+            assert_ne!(key_value(&key, *kind), Value::Null, "{name}");
+        }
+    }
+}
