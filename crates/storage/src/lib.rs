@@ -39,13 +39,22 @@ pub mod tenants;
 pub mod timers;
 pub mod tokens;
 
+pub mod migrate;
+pub mod postgres;
+pub mod sqlite;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+mod dialect;
 mod error;
+mod queue;
 mod store;
 mod tx;
 mod value;
 
+pub use dialect::{like_contains, like_prefix, placeholders};
 pub use error::{Error, Failure};
-pub use store::{Scope, Store};
+pub use store::{Counters, Scope, Store};
 pub use tx::{Dialect, Tx, TxExt};
 pub use value::{Row, Value};
 

@@ -1,0 +1,219 @@
+//! What differs between the engines: parameter spelling, column types, locking clauses.
+//!
+//! Also reads a statement once to learn which tables it names, for the scope check of [`crate::Tx`].
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::migrate::is_server_wide;
+use crate::{Dialect, Error, Scope, Value};
+
+/// A statement as one engine takes it, and what the scope check needs to know of it.
+#[derive(Debug)]
+pub(crate) struct Text {
+    pub(crate) sql: String,
+    pub(crate) tenant_table: Option<String>,
+}
+
+/// Statement texts that were read before, a cache per connection. Bounded: dynamic filters make new texts.
+pub(crate) struct Texts {
+    dialect: Dialect,
+    known: HashMap<String, Rc<Text>>,
+}
+
+const KNOWN_TEXTS: usize = 1_024;
+
+impl Texts {
+    pub(crate) fn new(dialect: Dialect) -> Self {
+        Texts { dialect, known: HashMap::new() }
+    }
+
+    pub(crate) fn get(&mut self, sql: &str) -> Rc<Text> {
+        if let Some(text) = self.known.get(sql) {
+            return Rc::clone(text);
+        }
+        if self.known.len() >= KNOWN_TEXTS {
+            self.known.clear();
+        }
+        let text = Rc::new(Text {
+            sql: match self.dialect {
+                Dialect::Sqlite => number_parameters(sql),
+                Dialect::Postgres => sql.to_owned(),
+            },
+            tenant_table: tables(sql).into_iter().find(|table| !is_server_wide(table)),
+        });
+        self.known.insert(sql.to_owned(), Rc::clone(&text));
+        text
+    }
+}
+
+impl Text {
+    /// A statement on a tenant table runs in a tenant's scope and binds that tenant (threats D7).
+    /// PostgreSQL's row-level security stands behind this; SQLite has only this.
+    pub(crate) fn check(&self, scope: Scope, args: &[Value]) -> Result<(), Error> {
+        let Some(table) = &self.tenant_table else { return Ok(()) };
+        match scope {
+            Scope::Tenant(tenant) if args.iter().any(|arg| matches!(arg, Value::Id(id) if *id == tenant)) => Ok(()),
+            Scope::Tenant(_) => Err(Error::inconsistent(
+                table,
+                format!("a statement on a tenant's table does not bind the tenant: {}", self.sql),
+            )),
+            Scope::Server => Err(Error::inconsistent(
+                table,
+                format!("a statement on a tenant's table outside a tenant's scope: {}", self.sql),
+            )),
+        }
+    }
+}
+
+/// `$1` -> `?1` outside quotes and comments. SQLite reads `$1` as a name, numbered by first appearance.
+pub(crate) fn number_parameters(sql: &str) -> String {
+    let mut out = String::with_capacity(sql.len());
+    let mut rest = sql;
+    while let Some(at) = rest.find(['$', '\'', '"', '-', '/']) {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let taken = if rest.starts_with('$') && rest[1..].starts_with(|c: char| c.is_ascii_digit()) {
+            out.push('?');
+            rest = &rest[1..];
+            continue;
+        } else {
+            opaque(rest).max(1)
+        };
+        out.push_str(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Length of the quoted text or comment that `sql` begins with; 0 if it begins with neither.
+pub(crate) fn opaque(sql: &str) -> usize {
+    let end = |from: usize, mark: &str| sql[from..].find(mark).map_or(sql.len(), |at| from + at + mark.len());
+    if sql.starts_with('\'') {
+        end(1, "'")
+    } else if sql.starts_with('"') {
+        end(1, "\"")
+    } else if sql.starts_with("--") {
+        end(2, "\n")
+    } else if sql.starts_with("/*") {
+        end(2, "*/")
+    } else {
+        0
+    }
+}
+
+/// The tables that a statement names after `from`, `join`, `into`, `update`; common table expressions are left out.
+pub(crate) fn tables(sql: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = sql;
+    while !rest.is_empty() {
+        let skip = opaque(rest);
+        if skip > 0 {
+            rest = &rest[skip..];
+            continue;
+        }
+        let word = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        if word > 0 {
+            words.push(rest[..word].to_ascii_lowercase());
+            rest = &rest[word..];
+        } else {
+            let next = rest.chars().next().map_or(1, char::len_utf8);
+            if matches!(&rest[..next], "(" | "," | ")") {
+                words.push(rest[..next].to_owned());
+            }
+            rest = &rest[next..];
+        }
+    }
+    let expressions: Vec<&String> = words
+        .windows(3)
+        .filter(|w| w[1] == "as" && (w[2] == "(" || w[2] == "materialized" || w[2] == "not"))
+        .map(|w| &w[0])
+        .collect();
+    let mut found = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        if !matches!(word.as_str(), "from" | "join" | "into" | "update") {
+            continue;
+        }
+        // `from a, b` names two tables; a list inside parentheses is a subquery and read on its own.
+        let mut next = at + 1;
+        while let Some(table) = words.get(next) {
+            if matches!(table.as_str(), "set" | "(" | "select" | "lateral") || expressions.contains(&table) {
+                break;
+            }
+            found.push(table.clone());
+            // A comma directly after the table, or after its alias.
+            next = match (words.get(next + 1).map(String::as_str), words.get(next + 2).map(String::as_str)) {
+                (Some(","), _) if word == "from" => next + 2,
+                (Some(alias), Some(",")) if word == "from" && !matches!(alias, "(" | ")") => next + 3,
+                _ => break,
+            };
+        }
+    }
+    found
+}
+
+/// The clause that locks the chosen rows for a worker and leaves those of others; nothing on
+/// SQLite, which has one writer.
+pub(crate) fn skip_locked(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Sqlite => "",
+        Dialect::Postgres => " for update skip locked",
+    }
+}
+
+/// The database's own time in unix milliseconds on PostgreSQL, `now` (the injected clock) on
+/// SQLite: leases compare times that several nodes wrote. `$n` must be bound to `now` either way.
+pub(crate) fn lease_now(dialect: Dialect, parameter: usize) -> String {
+    match dialect {
+        Dialect::Sqlite => format!("${parameter}"),
+        Dialect::Postgres => {
+            format!(
+                "coalesce(cast(extract(epoch from clock_timestamp()) * 1000 as bigint), cast(${parameter} as bigint))"
+            )
+        }
+    }
+}
+
+/// `$from, $from+1, ...`, for `in (...)` lists and rows of values.
+pub fn placeholders(from: usize, count: usize) -> String {
+    (from..from + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+}
+
+/// A pattern for `like $n escape '\'` that matches texts containing `part`. Texts compare byte by
+/// byte on both engines; write `lower(column) like lower(pattern)` to ignore ASCII case.
+pub fn like_contains(part: &str) -> String {
+    format!("%{}%", like_escaped(part))
+}
+
+/// A pattern for `like $n escape '\'` that matches texts starting with `part`.
+pub fn like_prefix(part: &str) -> String {
+    format!("{}%", like_escaped(part))
+}
+
+fn like_escaped(part: &str) -> String {
+    part.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_numbered_outside_quotes_and_comments() {
+        assert_eq!(
+            number_parameters("select '$1', \"$2\" -- $3\n, /* $4 */ $12 from t where a = $2 and b - $1 / $3"),
+            "select '$1', \"$2\" -- $3\n, /* $4 */ ?12 from t where a = ?2 and b - ?1 / ?3"
+        );
+    }
+
+    #[test]
+    fn tables_of_a_statement() {
+        let of = |sql: &str| tables(sql);
+        assert_eq!(of("select 1 from device d join fact on d.id = fact.device_id"), ["device", "fact"]);
+        assert_eq!(of("insert into item (a) values ($1) on conflict (a) do update set b = 1"), ["item"]);
+        assert_eq!(of("with due as (select id from job) delete from timer using due"), ["job", "timer"]);
+        assert_eq!(of("select 1 from device, fact f, item where 'from person'"), ["device", "fact", "item"]);
+        assert_eq!(of("select * from (select 1 from secret) x"), ["secret"]);
+    }
+}
