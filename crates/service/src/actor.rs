@@ -30,6 +30,9 @@ pub struct Actor {
     pub kind: PrincipalKind,
     /// Person, token or device id.
     pub id: Uuid,
+    /// The person the caller is or acts for (`/me`); none for a device, the server, or a token that
+    /// is its own person.
+    pub person: Option<Uuid>,
     /// For people to read: user principal name, token name, device name.
     pub name: String,
     /// Role name, empty for people and devices.

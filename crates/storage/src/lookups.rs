@@ -1,1 +1,51 @@
-//! What a stranger presents -> tenant and record.
+//! What a stranger presents (a certificate, a token, a session, a challenge) -> tenant and record.
+//! Server-wide: the one table that is read before a tenant is known.
+
+use uuid::Uuid;
+
+use crate::{Result, Row, Tx, TxExt, args};
+
+/// Where a presented value leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    /// The tenant.
+    pub tenant: Uuid,
+    /// The record.
+    pub subject: Uuid,
+    /// Nothing is found after this, unix ms.
+    pub expires_at: Option<i64>,
+}
+
+/// Enters a hash, replacing where it led before.
+pub fn put(
+    tx: &mut dyn Tx,
+    kind: &str,
+    hash: &[u8],
+    tenant: Uuid,
+    subject: Uuid,
+    expires_at: Option<i64>,
+) -> Result<()> {
+    tx.execute(
+        "insert into lookup (kind, hash, tenant_id, subject_id, expires_at) values ($1, $2, $3, $4, $5)
+         on conflict (kind, hash) do update
+            set tenant_id = excluded.tenant_id, subject_id = excluded.subject_id,
+                expires_at = excluded.expires_at",
+        args![kind, hash, tenant, subject, expires_at],
+    )?;
+    Ok(())
+}
+
+/// Where a hash leads; the caller looks at `expires_at`.
+pub fn find(tx: &mut dyn Tx, kind: &str, hash: &[u8]) -> Result<Option<Lookup>> {
+    tx.one(
+        "select tenant_id, subject_id, expires_at from lookup where kind = $1 and hash = $2",
+        args![kind, hash],
+        |row: &dyn Row| Ok(Lookup { tenant: row.id(0)?, subject: row.id(1)?, expires_at: row.opt_int(2)? }),
+    )
+}
+
+/// Removes a hash.
+pub fn remove(tx: &mut dyn Tx, kind: &str, hash: &[u8]) -> Result<()> {
+    tx.execute("delete from lookup where kind = $1 and hash = $2", args![kind, hash])?;
+    Ok(())
+}
