@@ -1,2 +1,32 @@
-//! Tasks.
-fn main() {}
+//! `cargo xtask <verb>`: everything a developer wants one command for.
+
+mod install;
+mod run;
+mod test;
+mod tidy;
+
+use anyhow::bail;
+
+const HELP: &str = "\
+cargo xtask demo [--devices N] [--data DIR]   start Muster on SQLite with a swarm of simulated devices
+cargo xtask test [--quick]                    the whole gate: format, lints, tidy, tests on both engines
+cargo xtask tidy                              crate graph, module docs, file sizes, banned words
+cargo xtask install                           what the gate needs on Debian (as root)
+";
+
+fn main() -> anyhow::Result<()> {
+    let mut args = std::env::args().skip(1);
+    let verb = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    match verb.as_str() {
+        "demo" => run::muster("demo", &rest),
+        "test" => test::gate(&rest),
+        "tidy" => tidy::check(),
+        "install" => install::all(),
+        "" | "help" | "--help" => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => bail!("there is no task \"{other}\"\n{HELP}"),
+    }
+}

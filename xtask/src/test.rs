@@ -1,0 +1,26 @@
+//! The whole gate, in the order in which it fails fastest.
+
+use crate::{install, run, tidy};
+
+/// Runs the gate. `--quick` leaves out the installation and the lints.
+pub fn gate(args: &[String]) -> anyhow::Result<()> {
+    let quick = args.iter().any(|arg| arg == "--quick");
+    step("tidy");
+    tidy::check()?;
+    if !quick {
+        step("install");
+        install::all()?;
+        step("format");
+        run::cargo(&["fmt", "--all", "--check"])?;
+        step("lints");
+        run::cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])?;
+    }
+    step("tests");
+    let mut command = run::command(&run::cargo_program());
+    command.args(["test", "--workspace", "--no-fail-fast"]);
+    run::finish(&mut command)
+}
+
+fn step(name: &str) {
+    println!("== {name}");
+}
