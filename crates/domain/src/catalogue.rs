@@ -1,1 +1,211 @@
-//! Settings as data.
+//! The catalogue: settings as data (design decision 2).
+//!
+//! One TOML file per Graph type in `catalogue/`, compiled in. An entry says a setting's name, title,
+//! help and category, which payload and key carry it, how the value is written there, from which OS
+//! version, whether it needs supervision, and whether User Enrollment takes it. Shapes that need
+//! building (Wi-Fi, certificates, custom profiles) are in [`built`]; bytes are the crate `apple`'s.
+
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+pub mod built;
+mod channel;
+mod form;
+mod prepare;
+
+pub use channel::{Channel, EnrollmentKind, Platform, Version};
+pub use form::{Form, ItemKey};
+pub use prepare::{Prepared, Setting, StoredOnly, prepare};
+
+/// How one setting is delivered: a key of a payload, and how the value is written there.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delivery {
+    /// Apple's PayloadType.
+    pub payload: String,
+    /// Key in the payload; a dot steps into a dictionary.
+    pub key: String,
+    /// How the value is written.
+    #[serde(default)]
+    pub form: Form,
+}
+
+/// Which of two values is the stricter one, for settings where the vendor or the field gives an order.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Strictest {
+    /// The greater number, or true.
+    Max,
+    /// The smaller number that is not zero, or false.
+    Min,
+    /// The later one of these words.
+    Words(Vec<String>),
+}
+
+/// One setting.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Graph's property name.
+    pub name: String,
+    /// For people, short.
+    pub title: String,
+    /// For people, what it does.
+    #[serde(default)]
+    pub help: String,
+    /// Group on a form.
+    pub category: String,
+    /// Payload and keys.
+    pub delivery: Vec<Delivery>,
+    /// Values that mean "not configured", besides null, false, an empty list or text, and Graph's
+    /// own words for it.
+    #[serde(default)]
+    pub unset: Vec<Value>,
+    /// True where `false` is a value of its own and is sent.
+    #[serde(default)]
+    pub false_counts: bool,
+    /// Order of strictness, for a setting that a compliance policy also knows.
+    #[serde(default)]
+    pub strictest: Option<Strictest>,
+    /// First OS version that takes it.
+    pub since: Version,
+    /// Needs supervision from this OS version on.
+    #[serde(default)]
+    pub supervised: Option<Version>,
+    /// User Enrollment takes it.
+    #[serde(default)]
+    pub user_enrollment: bool,
+    /// Says more than "not under User Enrollment" where more can be said.
+    #[serde(default)]
+    pub user_enrollment_note: Option<String>,
+}
+
+/// Settings of one Graph type.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kind {
+    /// Graph type, without `#microsoft.graph.`.
+    pub graph_type: String,
+    /// Where it goes.
+    pub platform: Platform,
+    /// Title of the form.
+    pub title: String,
+    /// The settings.
+    #[serde(default, rename = "setting")]
+    pub settings: Vec<Entry>,
+    /// Properties that are stored and not delivered, with the reason.
+    #[serde(default)]
+    pub stored_only: BTreeMap<String, String>,
+}
+
+/// What must be in a payload for it to be worth sending, by payload type.
+const NEEDS: &[(&str, &str)] =
+    &[("com.apple.app.lock", "App.Identifier"), ("com.apple.homescreenlayout", "Pages")];
+
+/// The key without which a payload of this type is not sent.
+pub fn needs(payload: &str) -> Option<&'static str> {
+    NEEDS.iter().find(|(name, _)| *name == payload).map(|(_, key)| *key)
+}
+
+macro_rules! files {
+    ($($name:literal),+ $(,)?) => {
+        &[$(($name, include_str!(concat!("../../../catalogue/", $name, ".toml")))),+]
+    };
+}
+static FILES: &[(&str, &str)] = files![
+    "iosGeneralDeviceConfiguration",
+    "macOSGeneralDeviceConfiguration",
+    "iosDeviceFeaturesConfiguration",
+    "macOSDeviceFeaturesConfiguration",
+];
+
+static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
+    FILES
+        .iter()
+        .map(|(name, text)| {
+            toml::from_str(text).unwrap_or_else(|error| panic!("catalogue/{name}.toml is malformed: {error}"))
+        })
+        .collect()
+});
+
+/// Every type of the catalogue.
+pub fn kinds() -> &'static [Kind] {
+    &KINDS
+}
+
+/// The type by Graph's name, with or without `#microsoft.graph.`.
+pub fn kind(odata_type: &str) -> Option<&'static Kind> {
+    let name = short(odata_type);
+    kinds().iter().find(|kind| kind.graph_type.eq_ignore_ascii_case(name))
+}
+
+/// A Graph type's name without its namespace.
+pub fn short(odata_type: &str) -> &str {
+    odata_type.trim_start_matches('#').trim_start_matches("microsoft.graph.")
+}
+
+/// The platform a document of this type is for, if it is one that we deliver.
+pub fn platform(odata_type: &str) -> Option<Platform> {
+    kind(odata_type).map(|kind| kind.platform).or_else(|| built::platform(short(odata_type)))
+}
+
+/// The reason why a channel does not take an entry, or nothing if it takes it.
+pub fn refusal(entry: &Entry, channel: &Channel) -> Option<String> {
+    let os = channel.platform.name();
+    if channel.version < entry.since {
+        return Some(format!("needs {os} {} or later", entry.since));
+    }
+    if channel.enrollment == EnrollmentKind::User && !entry.user_enrollment {
+        return Some(
+            entry.user_enrollment_note.clone().unwrap_or_else(|| "not available under User Enrollment".to_owned()),
+        );
+    }
+    match &entry.supervised {
+        Some(from) if !channel.supervised && channel.version >= *from => Some("needs a supervised device".to_owned()),
+        _ => None,
+    }
+}
+
+/// Writes `value` at a dotted key.
+pub fn set_key(into: &mut Map<String, Value>, key: &str, value: Value) {
+    match key.split_once('.') {
+        None => {
+            into.insert(key.to_owned(), value);
+        }
+        Some((head, rest)) => {
+            let inner = into.entry(head).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(inner) = inner {
+                set_key(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// Reads a dotted key.
+pub fn get_key<'a>(from: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    match key.split_once('.') {
+        None => from.get(key),
+        Some((head, rest)) => from.get(head)?.as_object().and_then(|inner| get_key(inner, rest)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_file_reads_and_names_are_unique() {
+        for kind in kinds() {
+            let mut names = BTreeSet::new();
+            for entry in &kind.settings {
+                assert!(names.insert(&entry.name), "{} stands twice in {}", entry.name, kind.graph_type);
+                assert!(!entry.delivery.is_empty(), "{} has no delivery", entry.name);
+                assert!(!kind.stored_only.contains_key(&entry.name), "{} is both", entry.name);
+            }
+        }
+    }
+}

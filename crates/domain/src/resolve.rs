@@ -1,1 +1,245 @@
-//! Which settings apply to a channel, with their sources; conflicts.
+//! Resolve: the documents that reach a channel become items with settings and their sources.
+//!
+//! One item a document. A setting that the channel does not take is left out and named with the
+//! reason; two different values for one payload key are a conflict and neither is sent, while the rest
+//! of both documents is (reference: domain.md 4.3). The result does not depend on the order of the
+//! documents.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::catalogue::{Channel, EnrollmentKind, Prepared, built::Shape, needs, refusal, set_key, get_key};
+
+/// A document that reaches the channel.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    /// Collection: `deviceConfigurations`.
+    pub kind: String,
+    /// Its id.
+    pub id: Uuid,
+    /// Its version.
+    pub version: i64,
+    /// Its display name.
+    pub name: String,
+    /// What it asks for.
+    pub prepared: Arc<Prepared>,
+}
+
+/// Why a setting of a document is not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Withheld {
+    /// The channel cannot take it.
+    NotApplicable,
+    /// Another document wants another value.
+    Conflict,
+}
+
+/// A document named as the source of a setting.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Source {
+    /// The document.
+    pub id: Uuid,
+    /// Its display name.
+    pub name: String,
+}
+
+/// A setting that is not sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exception {
+    /// Graph's property name.
+    pub setting: String,
+    /// What kind of reason.
+    pub why: Withheld,
+    /// For people to read.
+    pub reason: String,
+    /// For a conflict: every document that takes part.
+    pub sources: Vec<Source>,
+}
+
+/// What one document comes to on this channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    /// Collection of the document.
+    pub kind: String,
+    /// The document.
+    pub id: Uuid,
+    /// Its display name.
+    pub name: String,
+    /// Logical content to deliver: no secret, nothing random, the same for the same input. `None`:
+    /// nothing is left to send.
+    pub content: Option<Value>,
+    /// Names of the settings in `content`.
+    pub settings: Vec<String>,
+    /// Settings left out.
+    pub exceptions: Vec<Exception>,
+}
+
+impl Resolved {
+    /// Key of the item: one a document.
+    pub fn key(&self) -> String {
+        format!("profile:{}", self.id)
+    }
+}
+
+/// Resolves the documents that reach a channel. Documents of another platform or of the other channel
+/// of a Mac come to nothing.
+pub fn resolve(applied: &[Applied], channel: &Channel) -> Vec<Resolved> {
+    let mut applied: Vec<&Applied> = applied
+        .iter()
+        .filter(|a| a.prepared.platform == channel.platform && a.prepared.user_channel == channel.user_channel)
+        .collect();
+    applied.sort_by(|a, b| (&a.kind, a.id).cmp(&(&b.kind, b.id)));
+    applied.dedup_by(|a, b| a.kind == b.kind && a.id == b.id);
+    let claims = claims(&applied, channel);
+    applied.iter().map(|document| one(document, channel, &claims)).collect()
+}
+
+/// Who wants which value for a payload key (or for a built identity).
+type Claims = BTreeMap<String, Vec<(Source, Value)>>;
+
+fn claims(applied: &[&Applied], channel: &Channel) -> Claims {
+    let mut claims = Claims::new();
+    for document in applied {
+        let source = Source { id: document.id, name: document.name.clone() };
+        for setting in &document.prepared.settings {
+            if refusal(setting.entry, channel).is_none() {
+                for (payload, key, value) in &setting.writes {
+                    let claim = claims.entry(format!("{payload}:{key}")).or_default();
+                    claim.push((source.clone(), value.clone()));
+                }
+            }
+        }
+        if let Some(built) = &document.prepared.built
+            && let Some(identity) = &built.identity
+        {
+            claims.entry(identity.clone()).or_default().push((source, built.compare.clone()));
+        }
+    }
+    claims
+}
+
+/// All who take part, where they disagree.
+fn dispute(claims: &Claims, identity: &str) -> Option<Vec<Source>> {
+    let claim = claims.get(identity)?;
+    let (_, first) = claim.first()?;
+    if claim.iter().all(|(_, value)| value == first) {
+        return None;
+    }
+    let mut sources: Vec<Source> = claim.iter().map(|(source, _)| source.clone()).collect();
+    sources.sort();
+    sources.dedup();
+    Some(sources)
+}
+
+fn one(document: &Applied, channel: &Channel, claims: &Claims) -> Resolved {
+    let mut exceptions = Vec::new();
+    let mut settings = Vec::new();
+    let mut content = None;
+    if let Some(built) = &document.prepared.built {
+        if let Some(sources) = built.identity.as_deref().and_then(|identity| dispute(claims, identity)) {
+            exceptions.extend(built.settings.iter().map(|name| conflict(name, &sources)));
+        } else {
+            settings.clone_from(&built.settings);
+            content = Some(built_content(document, built.shape, &built.references));
+        }
+    }
+    let mut payloads: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    let mut sent: Vec<(&str, Vec<&str>)> = Vec::new();
+    for setting in &document.prepared.settings {
+        let name = setting.entry.name.as_str();
+        if let Some(reason) = refusal(setting.entry, channel) {
+            exceptions.push(Exception {
+                setting: name.to_owned(),
+                why: Withheld::NotApplicable,
+                reason,
+                sources: Vec::new(),
+            });
+            continue;
+        }
+        let dispute = setting.writes.iter().find_map(|(payload, key, _)| dispute(claims, &format!("{payload}:{key}")));
+        if let Some(sources) = dispute {
+            exceptions.push(conflict(name, &sources));
+            continue;
+        }
+        for (payload, key, value) in &setting.writes {
+            set_key(payloads.entry(payload).or_default(), key, value.clone());
+        }
+        sent.push((name, setting.writes.iter().map(|(payload, ..)| *payload).collect()));
+    }
+    // A payload without its essential key says nothing; its settings are named with that reason.
+    let lacking: Vec<&str> = payloads
+        .iter()
+        .filter(|(payload, keys)| needs(payload).is_some_and(|key| get_key(keys, key).is_none()))
+        .map(|(payload, _)| *payload)
+        .collect();
+    payloads.retain(|payload, _| !lacking.contains(payload));
+    for (name, into) in sent {
+        if into.iter().all(|payload| lacking.contains(payload)) {
+            exceptions.push(Exception {
+                setting: name.to_owned(),
+                why: Withheld::NotApplicable,
+                reason: "does nothing without the setting it belongs to".to_owned(),
+                sources: Vec::new(),
+            });
+        } else {
+            settings.push(name.to_owned());
+        }
+    }
+    exceptions.extend(document.prepared.stored_only.iter().map(|stored| Exception {
+        setting: stored.name.clone(),
+        why: Withheld::NotApplicable,
+        reason: stored.reason.clone(),
+        sources: Vec::new(),
+    }));
+    if !payloads.is_empty() {
+        content = Some(json!({ "shape": "settings", "payloads": payloads }));
+    }
+    settings.sort();
+    exceptions.sort_by(|a, b| a.setting.cmp(&b.setting));
+    Resolved {
+        kind: document.kind.clone(),
+        id: document.id,
+        name: document.name.clone(),
+        content,
+        settings,
+        exceptions,
+    }
+}
+
+fn conflict(name: &str, sources: &[Source]) -> Exception {
+    let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
+    Exception {
+        setting: name.to_owned(),
+        why: Withheld::Conflict,
+        reason: format!("different values are assigned by {}", names.join(", ")),
+        sources: sources.to_vec(),
+    }
+}
+
+fn built_content(document: &Applied, shape: Shape, references: &[Uuid]) -> Value {
+    let shape = match shape {
+        Shape::Custom => "custom",
+        Shape::TrustedRoot => "trustedRoot",
+        Shape::Scep => "scep",
+        Shape::WiFi => "wiFi",
+        Shape::EnterpriseWiFi => "enterpriseWiFi",
+    };
+    json!({
+        "shape": shape,
+        "document": document.id,
+        "version": document.version,
+        "references": references,
+    })
+}
+
+/// What a device enrolled this way is, for a setting that compares the kinds.
+pub fn enrollment_kind(word: &str) -> EnrollmentKind {
+    match word {
+        "appleUserEnrollment" | "appleAccountDrivenUserEnrollment" | "appleUserEnrollmentWithServiceAccount" => {
+            EnrollmentKind::User
+        }
+        _ => EnrollmentKind::Device,
+    }
+}

@@ -34,6 +34,7 @@ pub mod scep_challenges;
 pub mod secrets;
 pub mod sessions;
 pub mod setting_states;
+pub mod subjects;
 pub mod tenant_keys;
 pub mod tenants;
 pub mod timers;

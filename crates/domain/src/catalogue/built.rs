@@ -1,0 +1,182 @@
+//! Documents whose payload must be built: custom profiles, certificates, Wi-Fi.
+//!
+//! Only the logical content is made here: what decides whether a device has the right thing. Secrets,
+//! challenges and bytes come at hand-out, in `service::desired`.
+
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::Platform;
+
+/// The shapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Shape {
+    /// An operator's own mobileconfig.
+    Custom,
+    /// A root certificate.
+    TrustedRoot,
+    /// A certificate by SCEP.
+    Scep,
+    /// Wi-Fi with a password or none.
+    WiFi,
+    /// Wi-Fi with 802.1X.
+    EnterpriseWiFi,
+}
+
+const TYPES: &[(&str, Shape, Platform)] = &[
+    ("iosCustomConfiguration", Shape::Custom, Platform::Ios),
+    ("macOSCustomConfiguration", Shape::Custom, Platform::MacOs),
+    ("iosTrustedRootCertificate", Shape::TrustedRoot, Platform::Ios),
+    ("macOSTrustedRootCertificate", Shape::TrustedRoot, Platform::MacOs),
+    ("iosScepCertificateProfile", Shape::Scep, Platform::Ios),
+    ("macOSScepCertificateProfile", Shape::Scep, Platform::MacOs),
+    ("iosWiFiConfiguration", Shape::WiFi, Platform::Ios),
+    ("macOSWiFiConfiguration", Shape::WiFi, Platform::MacOs),
+    ("iosEnterpriseWiFiConfiguration", Shape::EnterpriseWiFi, Platform::Ios),
+    ("macOSEnterpriseWiFiConfiguration", Shape::EnterpriseWiFi, Platform::MacOs),
+];
+
+/// The shape of a Graph type (without namespace).
+pub fn shape(graph_type: &str) -> Option<Shape> {
+    TYPES.iter().find(|(name, ..)| name.eq_ignore_ascii_case(graph_type)).map(|(_, shape, _)| *shape)
+}
+
+/// The platform of a built Graph type.
+pub fn platform(graph_type: &str) -> Option<Platform> {
+    TYPES.iter().find(|(name, ..)| name.eq_ignore_ascii_case(graph_type)).map(|(.., platform)| *platform)
+}
+
+/// Graph types that are built.
+pub fn types() -> impl Iterator<Item = (&'static str, Shape, Platform)> {
+    TYPES.iter().copied()
+}
+
+/// A built document's logical side.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Built {
+    /// Its shape.
+    pub shape: Shape,
+    /// Two documents with the same identity and different content are a conflict. `None`: never.
+    pub identity: Option<String>,
+    /// What must differ for them to be different.
+    pub compare: Value,
+    /// Properties shown as settings.
+    pub settings: Vec<String>,
+    /// Other documents it needs: their ids.
+    pub references: Vec<Uuid>,
+}
+
+/// Properties of each shape that are settings.
+fn properties(shape: Shape) -> &'static [&'static str] {
+    match shape {
+        Shape::Custom => &["payload"],
+        Shape::TrustedRoot => &["trustedRootCertificate"],
+        Shape::Scep => &[
+            "scepServerUrls",
+            "subjectNameFormat",
+            "subjectNameFormatString",
+            "subjectAlternativeNameType",
+            "subjectAlternativeNameFormatString",
+            "customSubjectAlternativeNames",
+            "keyUsage",
+            "keySize",
+            "extendedKeyUsages",
+            "certificateValidityPeriodValue",
+            "certificateValidityPeriodScale",
+        ],
+        Shape::WiFi | Shape::EnterpriseWiFi => &[
+            "ssid",
+            "connectAutomatically",
+            "connectWhenNetworkNameIsHidden",
+            "wiFiSecurityType",
+            "proxySettings",
+            "proxyManualAddress",
+            "proxyManualPort",
+            "proxyAutomaticConfigurationUrl",
+            "disableMacAddressRandomization",
+            "preSharedKey",
+            "eapType",
+            "eapFastConfiguration",
+            "trustedServerCertificateNames",
+            "authenticationMethod",
+            "innerAuthenticationProtocolForEapTtls",
+            "outerIdentityPrivacyTemporaryValue",
+            "usernameFormatString",
+            "passwordFormatString",
+        ],
+    }
+}
+
+/// Reads a built document's logical side.
+pub fn build(graph_type: &str, body: &Map<String, Value>) -> Built {
+    let shape = shape(graph_type).unwrap_or(Shape::Custom);
+    let settings: Vec<String> = properties(shape)
+        .iter()
+        .filter(|name| body.get(**name).is_some_and(|value| !value.is_null()))
+        .map(|name| (*name).to_owned())
+        .collect();
+    let mut references: Vec<Uuid> =
+        ["rootCertificate", "rootCertificatesForServerValidation", "identityCertificateForClientAuthentication"]
+            .iter()
+            .flat_map(|name| linked(body, name))
+            .collect();
+    references.sort();
+    references.dedup();
+    let identity = match shape {
+        Shape::WiFi | Shape::EnterpriseWiFi => {
+            body.get("ssid").and_then(Value::as_str).map(|ssid| format!("com.apple.wifi.managed:{ssid}"))
+        }
+        _ => None,
+    };
+    let compare = match identity {
+        Some(_) => Value::Object(
+            properties(shape).iter().filter_map(|name| Some(((*name).to_owned(), body.get(*name)?.clone()))).collect(),
+        ),
+        None => json!(null),
+    };
+    Built { shape, identity, compare, settings, references }
+}
+
+/// Ids that a link names: `name@odata.bind` with one address or several, or expanded objects.
+pub fn linked(body: &Map<String, Value>, name: &str) -> Vec<Uuid> {
+    let mut ids = Vec::new();
+    let mut take = |value: &Value| {
+        let text = value.as_str().or_else(|| value.get("id").and_then(Value::as_str));
+        if let Some(id) = text.and_then(last_id) {
+            ids.push(id);
+        }
+    };
+    for key in [format!("{name}@odata.bind"), name.to_owned()] {
+        match body.get(&key) {
+            Some(Value::Array(list)) => list.iter().for_each(&mut take),
+            Some(value) => take(value),
+            None => {}
+        }
+    }
+    ids
+}
+
+/// The last id in an address such as `.../deviceConfigurations('id')` or `.../deviceConfigurations/id`.
+fn last_id(text: &str) -> Option<Uuid> {
+    text.split(['/', '(', ')', '\'']).rev().find_map(|part| Uuid::parse_str(part).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_read_in_each_spelling() {
+        let id = "0190aaaa-0000-7000-8000-000000000001";
+        for text in [
+            format!("https://graph.example/beta/deviceManagement/deviceConfigurations('{id}')"),
+            format!("https://graph.example/beta/deviceManagement/deviceConfigurations/{id}"),
+            id.to_owned(),
+        ] {
+            let body = json!({"rootCertificate@odata.bind": text});
+            assert_eq!(linked(body.as_object().unwrap(), "rootCertificate"), vec![Uuid::parse_str(id).unwrap()]);
+        }
+        let many = json!({"rootCertificatesForServerValidation": [{"id": id}]});
+        assert_eq!(linked(many.as_object().unwrap(), "rootCertificatesForServerValidation").len(), 1);
+    }
+}

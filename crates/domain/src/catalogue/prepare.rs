@@ -1,0 +1,126 @@
+//! A document read against the catalogue, once per version.
+
+use serde_json::{Map, Value};
+
+use super::{Entry, Platform, built, kind, short};
+
+/// A configured setting of a document.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// Its entry.
+    pub entry: &'static Entry,
+    /// The value that Graph holds.
+    pub value: Value,
+    /// What goes into which payload: type, dotted key, value.
+    pub writes: Vec<(&'static str, &'static str, Value)>,
+}
+
+/// A configured property that is stored and not delivered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredOnly {
+    /// Graph's property name.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What a document asks for, independent of any device.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// Graph type without its namespace.
+    pub graph_type: String,
+    /// Where it goes.
+    pub platform: Platform,
+    /// It belongs on the user channel of a Mac.
+    pub user_channel: bool,
+    /// Settings from the catalogue.
+    pub settings: Vec<Setting>,
+    /// A shape that needs building.
+    pub built: Option<built::Built>,
+    /// What cannot be delivered yet.
+    pub stored_only: Vec<StoredOnly>,
+}
+
+/// Properties of every document, none of them a setting.
+const COMMON: &[&str] = &[
+    "id",
+    "displayName",
+    "description",
+    "version",
+    "createdDateTime",
+    "lastModifiedDateTime",
+    "roleScopeTagIds",
+    "supportsScopeTags",
+    "assignments",
+    "deploymentChannel",
+];
+
+/// Reads a document. `None`: a type that we do not deliver to any device.
+pub fn prepare(odata_type: &str, body: &Map<String, Value>) -> Option<Prepared> {
+    let graph_type = short(odata_type).to_owned();
+    let user_channel = body.get("deploymentChannel").and_then(Value::as_str) == Some("userChannel");
+    if let Some(platform) = built::platform(&graph_type) {
+        return Some(Prepared {
+            platform,
+            user_channel: user_channel && platform == Platform::MacOs,
+            settings: Vec::new(),
+            built: Some(built::build(&graph_type, body)),
+            stored_only: Vec::new(),
+            graph_type,
+        });
+    }
+    let kind = kind(&graph_type)?;
+    let mut settings = Vec::new();
+    let mut stored_only = Vec::new();
+    for (name, value) in body {
+        if COMMON.contains(&name.as_str()) || name.contains('@') || name.starts_with("deviceManagementApplicability") {
+            continue;
+        }
+        let Some(entry) = kind.settings.iter().find(|entry| entry.name == *name) else {
+            if !is_unset(value, &[], false) {
+                let reason = kind.stored_only.get(name).map_or("stored; not delivered yet", String::as_str);
+                stored_only.push(StoredOnly { name: name.clone(), reason: reason.to_owned() });
+            }
+            continue;
+        };
+        if is_unset(value, &entry.unset, entry.false_counts) {
+            continue;
+        }
+        let writes: Vec<_> = entry
+            .delivery
+            .iter()
+            .filter_map(|d| Some((d.payload.as_str(), d.key.as_str(), d.form.write(value)?)))
+            .collect();
+        if writes.is_empty() {
+            stored_only.push(StoredOnly { name: name.clone(), reason: "this value asks nothing of the device".into() });
+        } else {
+            settings.push(Setting { entry, value: value.clone(), writes });
+        }
+    }
+    settings.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
+    stored_only.sort_by(|a, b| a.name.cmp(&b.name));
+    Some(Prepared {
+        platform: kind.platform,
+        user_channel: user_channel && kind.platform == Platform::MacOs,
+        settings,
+        built: None,
+        stored_only,
+        graph_type,
+    })
+}
+
+fn is_unset(value: &Value, unset: &[Value], false_counts: bool) -> bool {
+    if unset.contains(value) {
+        return true;
+    }
+    match value {
+        Value::Null => true,
+        Value::Bool(truth) => !truth && !false_counts,
+        Value::String(text) => {
+            matches!(text.as_str(), "" | "notConfigured" | "none" | "deviceDefault" | "browserDefault")
+        }
+        Value::Array(list) => list.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        Value::Number(_) => false,
+    }
+}

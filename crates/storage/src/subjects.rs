@@ -1,0 +1,216 @@
+//! Subjects: what resolving needs to know of a channel, its device and its user, and the assignments
+//! and documents it reads. Read only; the rows belong to the nouns `enrollments`, `devices`, `people`,
+//! `groups`, `assignments` and `documents`.
+
+use muster_domain::assignment::{Assignment, FilterMode, Intent, Target};
+use uuid::Uuid;
+
+use crate::{Error, Result, Tx, TxExt, args};
+
+/// One channel with its device and user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The channel.
+    pub enrollment_id: Uuid,
+    /// `appleDevice` or `appleUser`.
+    pub channel: String,
+    /// State of the channel.
+    pub state: String,
+    /// The device.
+    pub device_id: Uuid,
+    /// Id that groups hold.
+    pub directory_id: Uuid,
+    /// Id that certificates may name.
+    pub azure_ad_device_id: Uuid,
+    /// iOS, iPadOS, macOS.
+    pub platform: String,
+    /// OS version as last reported.
+    pub os_version: Option<String>,
+    /// Supervised.
+    pub is_supervised: bool,
+    /// Enrollment type word.
+    pub enrollment_type: String,
+    /// company, personal, unknown.
+    pub owner_type: String,
+    /// Device name.
+    pub device_name: String,
+    /// Serial number.
+    pub serial_number: Option<String>,
+    /// UDID.
+    pub udid: Option<String>,
+    /// IMEI.
+    pub imei: Option<String>,
+    /// Primary user.
+    pub person_id: Option<Uuid>,
+    /// The user exists, is enabled and licensed.
+    pub licensed_user: bool,
+    /// The user's name.
+    pub user_principal_name: Option<String>,
+    /// The user's mail address.
+    pub mail: Option<String>,
+    /// The user's display name.
+    pub display_name: Option<String>,
+    /// State of the device record.
+    pub device_state: String,
+}
+
+/// The subject behind a channel.
+pub fn of_enrollment(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<Option<Subject>> {
+    tx.one(
+        "select e.id, e.channel, e.state, d.id, d.directory_id, d.azure_ad_device_id, d.platform, \
+            coalesce(e.os_version, d.os_version), d.is_supervised, d.enrollment_type, d.owner_type, d.name, \
+            d.serial_number, d.udid, d.imei, p.id, p.licensed, p.account_enabled, p.user_principal_name, p.mail, \
+            p.display_name, d.state \
+         from enrollment e \
+         join device d on d.tenant_id = $1 and d.id = e.device_id \
+         left join person p on p.tenant_id = $1 and p.id = d.person_id and p.deleted_at is null \
+         where e.tenant_id = $1 and e.id = $2",
+        args![tenant, enrollment],
+        |row| {
+            Ok(Subject {
+                enrollment_id: row.id(0)?,
+                channel: row.text(1)?,
+                state: row.text(2)?,
+                device_id: row.id(3)?,
+                directory_id: row.id(4)?,
+                azure_ad_device_id: row.id(5)?,
+                platform: row.text(6)?,
+                os_version: row.opt_text(7)?,
+                is_supervised: row.bool(8)?,
+                enrollment_type: row.text(9)?,
+                owner_type: row.text(10)?,
+                device_name: row.text(11)?,
+                serial_number: row.opt_text(12)?,
+                udid: row.opt_text(13)?,
+                imei: row.opt_text(14)?,
+                person_id: row.opt_id(15)?,
+                licensed_user: row.opt_bool(16)?.unwrap_or(false) && row.opt_bool(17)?.unwrap_or(false),
+                user_principal_name: row.opt_text(18)?,
+                mail: row.opt_text(19)?,
+                display_name: row.opt_text(20)?,
+                device_state: row.text(21)?,
+            })
+        },
+    )
+}
+
+/// Groups that hold a member (`user` or `device`), directly or through other groups.
+pub fn groups(tx: &mut dyn Tx, tenant: Uuid, member_kind: &str, member: Uuid) -> Result<Vec<Uuid>> {
+    tx.all(
+        "with recursive up(id) as ( \
+            select m.group_id from group_member m \
+            join directory_group g on g.tenant_id = $1 and g.id = m.group_id and g.deleted_at is null \
+            where m.tenant_id = $1 and m.member_kind = $2 and m.member_id = $3 \
+            union \
+            select m.group_id from up \
+            join group_member m on m.tenant_id = $1 and m.member_kind = 'group' and m.member_id = up.id \
+            join directory_group g on g.tenant_id = $1 and g.id = m.group_id and g.deleted_at is null \
+         ) select id from up",
+        args![tenant, member_kind, member],
+        |row| row.id(0),
+    )
+}
+
+/// Every assignment of a collection, with its document.
+pub fn assignments(tx: &mut dyn Tx, tenant: Uuid, kind: &str) -> Result<Vec<(Uuid, Assignment)>> {
+    tx.all(
+        "select document_id, target, exclude, group_id, filter_id, filter_mode, intent from assignment \
+         where tenant_id = $1 and kind = $2 order by document_id, id",
+        args![tenant, kind],
+        |row| {
+            let target = match (row.text(1)?.as_str(), row.opt_id(3)?) {
+                ("allDevices", _) => Target::AllDevices,
+                ("allUsers", _) => Target::AllUsers,
+                ("group", Some(group)) => Target::Group(group),
+                (other, _) => return Err(Error::inconsistent("assignment.target", other)),
+            };
+            let filter = match (row.opt_id(4)?, row.text(5)?.as_str()) {
+                (Some(filter), "include") => Some((filter, FilterMode::Include)),
+                (Some(filter), "exclude") => Some((filter, FilterMode::Exclude)),
+                _ => None,
+            };
+            let intent = if row.text(6)? == "remove" { Intent::Remove } else { Intent::Apply };
+            Ok((row.id(0)?, Assignment { target, exclude: row.bool(2)?, filter, intent }))
+        },
+    )
+}
+
+/// A document as far as resolving needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Document {
+    /// Its id.
+    pub id: Uuid,
+    /// Its Graph type.
+    pub odata_type: String,
+    /// Its display name.
+    pub name: String,
+    /// JSON.
+    pub body: String,
+    /// Its version.
+    pub version: i64,
+}
+
+/// Id and version of every document of a collection.
+pub fn versions(tx: &mut dyn Tx, tenant: Uuid, kind: &str) -> Result<Vec<(Uuid, i64)>> {
+    tx.all("select id, version from document where tenant_id = $1 and kind = $2", args![tenant, kind], |row| {
+        Ok((row.id(0)?, row.int(1)?))
+    })
+}
+
+/// One document.
+pub fn document(tx: &mut dyn Tx, tenant: Uuid, kind: &str, id: Uuid) -> Result<Option<Document>> {
+    tx.one(
+        "select id, odata_type, display_name, body, version from document \
+         where tenant_id = $1 and kind = $2 and id = $3",
+        args![tenant, kind, id],
+        |row| {
+            Ok(Document {
+                id: row.id(0)?,
+                odata_type: row.text(1)?,
+                name: row.text(2)?,
+                body: row.text(3)?,
+                version: row.int(4)?,
+            })
+        },
+    )
+}
+
+/// Marks of a channel: dirty and computed sequence. None where the channel has no state row.
+pub fn marks(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<Option<(i64, i64)>> {
+    tx.one(
+        "select dirty_seq, computed_seq from device_state where tenant_id = $1 and enrollment_id = $2",
+        args![tenant, enrollment],
+        |row| Ok((row.int(0)?, row.int(1)?)),
+    )
+}
+
+/// Stores what was computed up to a sequence.
+pub fn computed(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    enrollment: Uuid,
+    seq: i64,
+    hashes: (&[u8], &[u8]),
+    now: i64,
+) -> Result<()> {
+    tx.execute(
+        "insert into device_state (tenant_id, enrollment_id, dirty_seq, computed_seq, desired_hash, reported_hash, \
+            computed_at) values ($1, $2, $3, $3, $4, $5, $6) \
+         on conflict (tenant_id, enrollment_id) do update set \
+            computed_seq = case when device_state.computed_seq > excluded.computed_seq \
+                then device_state.computed_seq else excluded.computed_seq end, \
+            desired_hash = excluded.desired_hash, reported_hash = excluded.reported_hash, \
+            computed_at = excluded.computed_at",
+        args![tenant, enrollment, seq, hashes.0, hashes.1, now],
+    )?;
+    Ok(())
+}
+
+/// Stores the reported hash alone.
+pub fn reported(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, hash: &[u8]) -> Result<()> {
+    tx.execute(
+        "update device_state set reported_hash = $3 where tenant_id = $1 and enrollment_id = $2",
+        args![tenant, enrollment, hash],
+    )?;
+    Ok(())
+}
