@@ -75,23 +75,6 @@ impl Verb {
         }
     }
 
-    /// The permission word a caller needs, one a verb, so that a new verb defaults to nobody.
-    pub fn permission(self) -> &'static str {
-        match self {
-            Verb::SyncDevice => "Muster.Action.syncDevice",
-            Verb::RemoteLock => "Muster.Action.remoteLock",
-            Verb::ResetPasscode => "Muster.Action.resetPasscode",
-            Verb::RebootNow => "Muster.Action.rebootNow",
-            Verb::ShutDown => "Muster.Action.shutDown",
-            Verb::SetDeviceName => "Muster.Action.setDeviceName",
-            Verb::Retire => "Muster.Action.retire",
-            Verb::Wipe => "Muster.Action.wipe",
-            Verb::Delete => "Muster.Action.delete",
-            Verb::GetFileVaultKey => "Muster.Reveal",
-            Verb::SendCustomNotificationToCompanyPortal => "Muster.Action.sendCustomNotificationToCompanyPortal",
-        }
-    }
-
     /// True where the guard holds the action and the emergency stop halts it.
     pub fn destructive(self) -> bool {
         matches!(self, Verb::Wipe | Verb::Retire | Verb::Delete)

@@ -67,15 +67,15 @@ pub struct Settings {
     /// ... and waits so many minutes after it was asked, so that it can be cancelled.
     pub bulk_hold_minutes: i64,
     /// An approval nobody decided expires.
-    pub approval_hours: i64,
+    pub approval_minutes: i64,
     /// A destructive command nobody fetched expires.
-    pub undelivered_days: i64,
+    pub undelivered_minutes: i64,
     /// New rights and changed credentials may not destroy for so long.
-    pub cooling_hours: i64,
+    pub cooling_minutes: i64,
     /// Where only one approver exists, a request may release itself after this.
     pub self_release_minutes: i64,
     /// A weakening of these rules takes effect so long after its approval.
-    pub weakening_delay_hours: i64,
+    pub weakening_delay_minutes: i64,
     /// Wipe of personal devices.
     pub personal_device_wipe: PersonalWipe,
     /// Recovery keys one person may reveal in any day.
@@ -98,11 +98,11 @@ impl Default for Settings {
             wipes_per_day_percent: 2,
             bulk_devices: 5,
             bulk_hold_minutes: 10,
-            approval_hours: 24,
-            undelivered_days: 7,
-            cooling_hours: 24,
+            approval_minutes: 24 * 60,
+            undelivered_minutes: 7 * 24 * 60,
+            cooling_minutes: 24 * 60,
             self_release_minutes: 60,
-            weakening_delay_hours: 24,
+            weakening_delay_minutes: 24 * 60,
             personal_device_wipe: PersonalWipe::UserOnly,
             reveals_per_day: 10,
             require_reason: false,
@@ -132,11 +132,11 @@ impl Settings {
             ("wipesPerDayPercent", self.wipes_per_day_percent, 0, 100),
             ("bulkDevices", self.bulk_devices, 1, 1_000_000),
             ("bulkHoldMinutes", self.bulk_hold_minutes, 0, 10_080),
-            ("approvalHours", self.approval_hours, 1, 720),
-            ("undeliveredDays", self.undelivered_days, 1, 90),
-            ("coolingHours", self.cooling_hours, 0, 720),
+            ("approvalMinutes", self.approval_minutes, 1, 43_200),
+            ("undeliveredMinutes", self.undelivered_minutes, 1, 129_600),
+            ("coolingMinutes", self.cooling_minutes, 0, 43_200),
             ("selfReleaseMinutes", self.self_release_minutes, 1, 10_080),
-            ("weakeningDelayHours", self.weakening_delay_hours, 0, 720),
+            ("weakeningDelayMinutes", self.weakening_delay_minutes, 0, 43_200),
             ("revealsPerDay", self.reveals_per_day, 0, 10_000),
         ];
         match ranges.iter().find(|(_, value, low, high)| !(low..=high).contains(&value)) {
@@ -165,11 +165,11 @@ impl Settings {
         note(new.wipes_per_day_percent > self.wipes_per_day_percent, "wipesPerDayPercent");
         note(new.bulk_devices > self.bulk_devices, "bulkDevices");
         note(new.bulk_hold_minutes < self.bulk_hold_minutes, "bulkHoldMinutes");
-        note(new.approval_hours > self.approval_hours, "approvalHours");
-        note(new.undelivered_days > self.undelivered_days, "undeliveredDays");
-        note(new.cooling_hours < self.cooling_hours, "coolingHours");
+        note(new.approval_minutes > self.approval_minutes, "approvalMinutes");
+        note(new.undelivered_minutes > self.undelivered_minutes, "undeliveredMinutes");
+        note(new.cooling_minutes < self.cooling_minutes, "coolingMinutes");
         note(new.self_release_minutes < self.self_release_minutes, "selfReleaseMinutes");
-        note(new.weakening_delay_hours < self.weakening_delay_hours, "weakeningDelayHours");
+        note(new.weakening_delay_minutes < self.weakening_delay_minutes, "weakeningDelayMinutes");
         note(new.personal_device_wipe > self.personal_device_wipe, "personalDeviceWipe");
         note(new.reveals_per_day > self.reveals_per_day, "revealsPerDay");
         note(!new.require_reason && self.require_reason, "requireReason");
@@ -213,7 +213,7 @@ impl Party {
     }
     /// True while rights or credentials are too new.
     pub fn cooling(&self, settings: &Settings, now: i64) -> bool {
-        now < self.established_at.saturating_add(settings.cooling_hours * HOUR)
+        now < self.established_at.saturating_add(settings.cooling_minutes * MINUTE)
     }
 }
 
@@ -315,7 +315,7 @@ pub fn effective_ownership(
     now: i64,
 ) -> Ownership {
     match (before, changed_at) {
-        (Some(before), Some(at)) if now < at.saturating_add(settings.cooling_hours * HOUR) => before,
+        (Some(before), Some(at)) if now < at.saturating_add(settings.cooling_minutes * MINUTE) => before,
         _ => current,
     }
 }

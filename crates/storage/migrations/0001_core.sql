@@ -552,6 +552,7 @@ create table action (
   actor_kind text not null,
   actor_id uuid not null,
   actor_name text not null,
+  principal_id uuid not null,            -- whose limits it uses: the person behind a token, else the actor
   approval_id uuid,
   bulk_id uuid,
   reason text,
@@ -577,7 +578,7 @@ create table approval (
   requester_kind text not null,
   requester_id uuid not null,
   requester_name text not null,
-  requester_made_by uuid,
+  requester_principal uuid not null,     -- the person behind a token, else the requester
   reason text,
   state text not null,                   -- pending, approved, denied, expired, void
   decided_by_kind text,

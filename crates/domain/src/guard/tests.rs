@@ -115,8 +115,8 @@ fn the_daily_ceiling_is_two_percent_but_never_below_five() {
 fn h9_a_weakening_is_recognised_and_a_tightening_is_not() {
     let s = Settings::default();
     assert_eq!(s.weakened(&s), Vec::<&str>::new());
-    let weak = Settings { wipes_per_hour: 51, cooling_hours: 1, ..s.clone() };
-    assert_eq!(s.weakened(&weak), ["wipesPerHour", "coolingHours"]);
+    let weak = Settings { wipes_per_hour: 51, cooling_minutes: 1, ..s.clone() };
+    assert_eq!(s.weakened(&weak), ["wipesPerHour", "coolingMinutes"]);
     let off = Settings { wipe_approval: Second::Never, ..s.clone() };
     assert_eq!(s.weakened(&off), ["wipeApproval"]);
     assert_eq!(off.weakened(&s), Vec::<&str>::new());
