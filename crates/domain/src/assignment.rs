@@ -83,9 +83,7 @@ enum Way {
 /// Decides the reach of one document. `matches` answers a filter for this subject; `None` means the
 /// filter is not known, and then the include it stands on does not count.
 pub fn reach(assignments: &[Assignment], subject: &Subject, matches: &dyn Fn(Uuid) -> Option<bool>) -> Reach {
-    let excluded = |way: Way| {
-        assignments.iter().any(|a| a.exclude && ways(a.target, subject).contains(&Some(way)))
-    };
+    let excluded = |way: Way| assignments.iter().any(|a| a.exclude && ways(a.target, subject).contains(&Some(way)));
     let (no_user, no_device) = (excluded(Way::User), excluded(Way::Device));
     let mut reach = Reach::default();
     let (mut came_by_user, mut came_by_device) = (false, false);
@@ -203,8 +201,7 @@ mod tests {
             .prop_map(|(target, exclude, filter, apply)| Assignment {
                 target,
                 exclude,
-                filter: filter
-                    .map(|(n, m)| (id(n), if m { FilterMode::Include } else { FilterMode::Exclude })),
+                filter: filter.map(|(n, m)| (id(n), if m { FilterMode::Include } else { FilterMode::Exclude })),
                 intent: if apply { Intent::Apply } else { Intent::Remove },
             })
     }

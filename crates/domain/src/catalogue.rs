@@ -101,8 +101,7 @@ pub struct Kind {
 }
 
 /// What must be in a payload for it to be worth sending, by payload type.
-const NEEDS: &[(&str, &str)] =
-    &[("com.apple.app.lock", "App.Identifier"), ("com.apple.homescreenlayout", "Pages")];
+const NEEDS: &[(&str, &str)] = &[("com.apple.app.lock", "App.Identifier"), ("com.apple.homescreenlayout", "Pages")];
 
 /// The key without which a payload of this type is not sent.
 pub fn needs(payload: &str) -> Option<&'static str> {

@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::catalogue::{Channel, EnrollmentKind, Prepared, built::Shape, needs, refusal, set_key, get_key};
+use crate::catalogue::{Channel, EnrollmentKind, Prepared, built::Shape, get_key, needs, refusal, set_key};
 
 /// A document that reaches the channel.
 #[derive(Clone, Debug)]

@@ -212,10 +212,7 @@ impl Permission {
     /// The permission for one of Graph's action names on a managed device.
     pub fn action(verb: &str) -> Option<Permission> {
         const PREFIX: &str = "Muster.Action.";
-        Permission::ALL
-            .iter()
-            .copied()
-            .find(|permission| permission.word().strip_prefix(PREFIX) == Some(verb))
+        Permission::ALL.iter().copied().find(|permission| permission.word().strip_prefix(PREFIX) == Some(verb))
     }
 }
 
@@ -239,12 +236,7 @@ pub fn allows(role: &str, scopes: Option<&[String]>, permission: Permission) -> 
 }
 
 /// True where (`role`, `scopes`) gives nothing that (`maker_role`, `maker_scopes`) lacks.
-pub fn within(
-    role: &str,
-    scopes: Option<&[String]>,
-    maker_role: &str,
-    maker_scopes: Option<&[String]>,
-) -> bool {
+pub fn within(role: &str, scopes: Option<&[String]>, maker_role: &str, maker_scopes: Option<&[String]>) -> bool {
     Permission::ALL
         .iter()
         .all(|&permission| !allows(role, scopes, permission) || allows(maker_role, maker_scopes, permission))

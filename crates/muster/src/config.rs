@@ -228,7 +228,8 @@ impl Config {
             Some(path) => {
                 let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
                 // Checked alone first, so that an error names the place in the file.
-                toml::from_str::<Config>(&text).with_context(|| format!("{} is not a valid configuration", path.display()))?;
+                toml::from_str::<Config>(&text)
+                    .with_context(|| format!("{} is not a valid configuration", path.display()))?;
                 text.parse::<toml::Table>()?
             }
             None => toml::Table::new(),
@@ -281,7 +282,12 @@ fn put(table: &mut toml::Table, key: &str, text: &str) -> anyhow::Result<()> {
         }
         _ => match format!("v = {text}").parse::<toml::Table>() {
             Ok(mut parsed) => match parsed.remove("v") {
-                Some(value @ (toml::Value::Boolean(_) | toml::Value::Integer(_) | toml::Value::Array(_) | toml::Value::Table(_))) => value,
+                Some(
+                    value @ (toml::Value::Boolean(_)
+                    | toml::Value::Integer(_)
+                    | toml::Value::Array(_)
+                    | toml::Value::Table(_)),
+                ) => value,
                 _ => toml::Value::String(text.to_owned()),
             },
             Err(_) => toml::Value::String(text.to_owned()),
@@ -337,7 +343,11 @@ mod tests {
     fn later_places_win() {
         let config = load(
             "public_url = 'https://a'\nadmin_url = 'https://file'\n[guard]\nwipes_per_hour = 3",
-            &[("MUSTER_ADMIN_URL", "https://environment"), ("MUSTER_GUARD_WIPES_PER_HOUR", "4"), ("MUSTER_PROXY_TRUSTED", "10.0.0.1, 10.0.0.2")],
+            &[
+                ("MUSTER_ADMIN_URL", "https://environment"),
+                ("MUSTER_GUARD_WIPES_PER_HOUR", "4"),
+                ("MUSTER_PROXY_TRUSTED", "10.0.0.1, 10.0.0.2"),
+            ],
             &[("admin_url", "https://line".into())],
         )
         .unwrap();

@@ -1,2 +1,3 @@
-//! Muster.
+//! `muster`: see `cli.rs` for the subcommands.
+
 fn main() {}

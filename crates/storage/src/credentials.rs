@@ -33,9 +33,7 @@ pub fn password(tx: &mut dyn Tx, tenant: Uuid, person: Uuid) -> Result<Option<Pa
     tx.one(
         "select hash, must_change, changed_at from password where tenant_id = $1 and person_id = $2",
         args![tenant, person],
-        |row: &dyn Row| {
-            Ok(Password { hash: row.text(0)?, must_change: row.bool(1)?, changed_at: row.int(2)? })
-        },
+        |row: &dyn Row| Ok(Password { hash: row.text(0)?, must_change: row.bool(1)?, changed_at: row.int(2)? }),
     )
 }
 
@@ -76,24 +74,15 @@ pub fn set_second_factor(tx: &mut dyn Tx, tenant: Uuid, person: Uuid, factor: &S
          on conflict (tenant_id, person_id) do update
             set sealed = excluded.sealed, last_step = excluded.last_step,
                 recovery = excluded.recovery, changed_at = excluded.changed_at",
-        args![
-            tenant,
-            person,
-            factor.sealed.clone(),
-            factor.last_step,
-            &factor.recovery,
-            factor.changed_at
-        ],
+        args![tenant, person, factor.sealed.clone(), factor.last_step, &factor.recovery, factor.changed_at],
     )?;
     Ok(())
 }
 
 /// Forgets a second factor.
 pub fn remove_second_factor(tx: &mut dyn Tx, tenant: Uuid, person: Uuid) -> Result<bool> {
-    let changed = tx.execute(
-        "delete from second_factor where tenant_id = $1 and person_id = $2",
-        args![tenant, person],
-    )?;
+    let changed =
+        tx.execute("delete from second_factor where tenant_id = $1 and person_id = $2", args![tenant, person])?;
     Ok(changed == 1)
 }
 
@@ -133,9 +122,7 @@ pub fn attempts(tx: &mut dyn Tx, tenant: Uuid, scope: &str) -> Result<Option<Att
     tx.one(
         "select failures, not_before, updated_at from attempt where tenant_id = $1 and scope = $2",
         args![tenant, scope],
-        |row: &dyn Row| {
-            Ok(Attempts { failures: row.int(0)?, not_before: row.int(1)?, updated_at: row.int(2)? })
-        },
+        |row: &dyn Row| Ok(Attempts { failures: row.int(0)?, not_before: row.int(1)?, updated_at: row.int(2)? }),
     )
 }
 

@@ -120,9 +120,7 @@ pub fn update(tx: &mut dyn Tx, tenant: Uuid, group: &Group) -> Result<bool> {
 /// One group.
 pub fn by_id(tx: &mut dyn Tx, tenant: Uuid, id: Uuid) -> Result<Option<Group>> {
     tx.one(
-        &format!(
-            "select {COLUMNS} from directory_group where tenant_id = $1 and id = $2 and deleted_at is null"
-        ),
+        &format!("select {COLUMNS} from directory_group where tenant_id = $1 and id = $2 and deleted_at is null"),
         args![tenant, id],
         group,
     )
@@ -141,12 +139,7 @@ pub fn by_name(tx: &mut dyn Tx, tenant: Uuid, display_name: &str) -> Result<Vec<
 }
 
 /// A page of groups by name, after the given position.
-pub fn page(
-    tx: &mut dyn Tx,
-    tenant: Uuid,
-    after: Option<(String, Uuid)>,
-    limit: i64,
-) -> Result<Vec<Group>> {
+pub fn page(tx: &mut dyn Tx, tenant: Uuid, after: Option<(String, Uuid)>, limit: i64) -> Result<Vec<Group>> {
     let (name, id) = after.unwrap_or((String::new(), Uuid::nil()));
     tx.all(
         &format!(
@@ -167,8 +160,7 @@ pub fn remove(tx: &mut dyn Tx, tenant: Uuid, id: Uuid) -> Result<bool> {
           where tenant_id = $1 and (group_id = $2 or (member_kind = 'group' and member_id = $2))",
         args![tenant, id],
     )?;
-    let changed =
-        tx.execute("delete from directory_group where tenant_id = $1 and id = $2", args![tenant, id])?;
+    let changed = tx.execute("delete from directory_group where tenant_id = $1 and id = $2", args![tenant, id])?;
     Ok(changed == 1)
 }
 
@@ -202,13 +194,7 @@ pub fn remove_everywhere(tx: &mut dyn Tx, tenant: Uuid, member: Member) -> Resul
 }
 
 /// Direct members, by kind and id, after the given position.
-pub fn members(
-    tx: &mut dyn Tx,
-    tenant: Uuid,
-    group: Uuid,
-    after: Option<Member>,
-    limit: i64,
-) -> Result<Vec<Member>> {
+pub fn members(tx: &mut dyn Tx, tenant: Uuid, group: Uuid, after: Option<Member>, limit: i64) -> Result<Vec<Member>> {
     let (kind, id) = after.map_or(("", Uuid::nil()), |member| (member.kind.word(), member.id));
     tx.all(
         "select member_kind, member_id from group_member

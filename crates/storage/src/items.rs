@@ -211,12 +211,7 @@ pub fn of_document(
 }
 
 /// How many channels stand in which state for a document, and the latest change.
-pub fn counts(
-    tx: &mut dyn Tx,
-    tenant: Uuid,
-    document_kind: &str,
-    document: Uuid,
-) -> Result<Vec<(String, i64, i64)>> {
+pub fn counts(tx: &mut dyn Tx, tenant: Uuid, document_kind: &str, document: Uuid) -> Result<Vec<(String, i64, i64)>> {
     tx.all(
         "select state, count(*), max(changed_at) from item \
          where tenant_id = $1 and document_kind = $2 and document_id = $3 group by state",

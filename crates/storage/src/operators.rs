@@ -18,12 +18,7 @@ pub struct Operator {
 }
 
 fn operator(row: &dyn Row) -> Result<Operator> {
-    Ok(Operator {
-        person_id: row.id(0)?,
-        role: row.text(1)?,
-        made_by: row.opt_id(2)?,
-        established_at: row.int(3)?,
-    })
+    Ok(Operator { person_id: row.id(0)?, role: row.text(1)?, made_by: row.opt_id(2)?, established_at: row.int(3)? })
 }
 
 /// The role of a person.
@@ -60,10 +55,7 @@ pub fn put(tx: &mut dyn Tx, tenant: Uuid, operator: &Operator) -> Result<()> {
 
 /// Takes the role away.
 pub fn remove(tx: &mut dyn Tx, tenant: Uuid, person: Uuid) -> Result<bool> {
-    let changed = tx.execute(
-        "delete from operator where tenant_id = $1 and person_id = $2",
-        args![tenant, person],
-    )?;
+    let changed = tx.execute("delete from operator where tenant_id = $1 and person_id = $2", args![tenant, person])?;
     Ok(changed == 1)
 }
 

@@ -135,11 +135,7 @@ pub fn by_id(tx: &mut dyn Tx, tenant: Uuid, id: Uuid) -> Result<Option<Person>> 
 
 /// A person, deleted or not.
 pub fn any_by_id(tx: &mut dyn Tx, tenant: Uuid, id: Uuid) -> Result<Option<Person>> {
-    tx.one(
-        &format!("select {COLUMNS} from person where tenant_id = $1 and id = $2"),
-        args![tenant, id],
-        person,
-    )
+    tx.one(&format!("select {COLUMNS} from person where tenant_id = $1 and id = $2"), args![tenant, id], person)
 }
 
 /// A living person by sign-in name, letter case aside.
@@ -155,12 +151,7 @@ pub fn by_name(tx: &mut dyn Tx, tenant: Uuid, user_principal_name: &str) -> Resu
 }
 
 /// A page of living people by display name, after the given position.
-pub fn page(
-    tx: &mut dyn Tx,
-    tenant: Uuid,
-    after: Option<(String, Uuid)>,
-    limit: i64,
-) -> Result<Vec<Person>> {
+pub fn page(tx: &mut dyn Tx, tenant: Uuid, after: Option<(String, Uuid)>, limit: i64) -> Result<Vec<Person>> {
     let (name, id) = after.unwrap_or((String::new(), Uuid::nil()));
     tx.all(
         &format!(
@@ -197,8 +188,7 @@ pub fn count_all(tx: &mut dyn Tx, tenant: Uuid) -> Result<i64> {
 }
 
 fn count(tx: &mut dyn Tx, sql: &str, tenant: Uuid) -> Result<i64> {
-    tx.one(sql, args![tenant], |row| row.int(0))?
-        .ok_or_else(|| Error::inconsistent("person", "count without a row"))
+    tx.one(sql, args![tenant], |row| row.int(0))?.ok_or_else(|| Error::inconsistent("person", "count without a row"))
 }
 
 /// Removes deleted people whose 30 days are over, with their credentials and memberships; answers

@@ -33,7 +33,8 @@ pub struct Session {
     pub expires_at: i64,
 }
 
-const COLUMNS: &str = "id, hash, audience, person_id, csrf_hash, strong_at, state, created_at, last_used_at, expires_at";
+const COLUMNS: &str =
+    "id, hash, audience, person_id, csrf_hash, strong_at, state, created_at, last_used_at, expires_at";
 
 fn session(row: &dyn Row) -> Result<Session> {
     Ok(Session {
@@ -75,19 +76,13 @@ pub fn insert(tx: &mut dyn Tx, tenant: Uuid, session: &Session) -> Result<()> {
 
 /// One session.
 pub fn by_id(tx: &mut dyn Tx, tenant: Uuid, id: Uuid) -> Result<Option<Session>> {
-    tx.one(
-        &format!("select {COLUMNS} from session where tenant_id = $1 and id = $2"),
-        args![tenant, id],
-        session,
-    )
+    tx.one(&format!("select {COLUMNS} from session where tenant_id = $1 and id = $2"), args![tenant, id], session)
 }
 
 /// A person's sessions, oldest first.
 pub fn of_person(tx: &mut dyn Tx, tenant: Uuid, person: Uuid) -> Result<Vec<Session>> {
     tx.all(
-        &format!(
-            "select {COLUMNS} from session where tenant_id = $1 and person_id = $2 order by created_at, id"
-        ),
+        &format!("select {COLUMNS} from session where tenant_id = $1 and person_id = $2 order by created_at, id"),
         args![tenant, person],
         session,
     )

@@ -79,20 +79,12 @@ pub fn insert(tx: &mut dyn Tx, tenant: Uuid, token: &Token) -> Result<()> {
 
 /// One token.
 pub fn by_id(tx: &mut dyn Tx, tenant: Uuid, id: Uuid) -> Result<Option<Token>> {
-    tx.one(
-        &format!("select {COLUMNS} from token where tenant_id = $1 and id = $2"),
-        args![tenant, id],
-        token,
-    )
+    tx.one(&format!("select {COLUMNS} from token where tenant_id = $1 and id = $2"), args![tenant, id], token)
 }
 
 /// Every token, newest first.
 pub fn all(tx: &mut dyn Tx, tenant: Uuid) -> Result<Vec<Token>> {
-    tx.all(
-        &format!("select {COLUMNS} from token where tenant_id = $1 order by id desc"),
-        args![tenant],
-        token,
-    )
+    tx.all(&format!("select {COLUMNS} from token where tenant_id = $1 order by id desc"), args![tenant], token)
 }
 
 /// Revokes a token; false when it is unknown or already revoked.
