@@ -23,12 +23,14 @@ pub mod sign_in;
 
 mod actor;
 mod error;
+mod ids;
 mod ports;
 mod service;
 pub mod settings;
 
 pub use actor::{Actor, PrincipalKind, RequestContext};
 pub use error::{Error, Kind, Refusal, Result};
+pub use ids::Ids;
 pub use ports::{Clock, Mail, MailMessage, Push, PushError, PushTarget, Random};
 pub use service::Service;
 pub use settings::{Addresses, Settings};
