@@ -27,10 +27,12 @@ mod ids;
 mod ports;
 mod service;
 pub mod settings;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use actor::{Actor, PrincipalKind, RequestContext};
 pub use error::{Error, Kind, Refusal, Result};
 pub use ids::Ids;
 pub use ports::{Clock, Mail, MailMessage, Push, PushError, PushTarget, Random};
-pub use service::Service;
+pub use service::{Parts, Service};
 pub use settings::{Addresses, Settings};

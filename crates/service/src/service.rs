@@ -6,6 +6,22 @@ use muster_storage::Store;
 
 use crate::{Clock, Mail, Push, Random, Settings};
 
+/// What a [`Service`] is made of. Later parts of the process (buffers, notifiers) the service makes itself.
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub random: Arc<dyn Random>,
+    /// Apple's push service.
+    pub push: Arc<dyn Push>,
+    /// Mail.
+    pub mail: Arc<dyn Mail>,
+    /// Process settings.
+    pub settings: Settings,
+}
+
 /// The decisions. Cheap to clone.
 #[derive(Clone)]
 pub struct Service {
@@ -24,6 +40,12 @@ pub struct Service {
 }
 
 impl Service {
+    /// Puts the parts together; the only way to make a service.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { store, clock, random, push, mail, settings } = parts;
+        Service { store, clock, random, push, mail, settings: Arc::new(settings) }
+    }
+
     /// Asks the database for a trivial answer.
     pub async fn ready(&self) -> crate::Result<()> {
         self.store.read(muster_storage::Scope::Server, |_| Ok(())).await

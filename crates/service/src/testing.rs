@@ -1,0 +1,156 @@
+//! A whole [`Service`] for tests: a throw-away database, a clock moved by hand, randomness from a
+//! seed, and outward clients that remember what they were asked.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicI64, AtomicU64, Ordering},
+};
+
+use muster_storage::testing::TestStore;
+
+use crate::{
+    Addresses, Clock, Mail, MailMessage, Parts, Push, PushError, PushTarget, Random, Service, Settings,
+    ports::Boxed,
+    settings::{AppleSettings, Compat, GuardDefaults},
+};
+
+/// When tests begin: 2026-01-01T00:00:00Z.
+pub const START: i64 = 1_767_225_600_000;
+
+/// A clock that moves only by hand.
+#[derive(Debug)]
+pub struct HandClock(AtomicI64);
+
+impl HandClock {
+    /// A clock at a time, unix ms.
+    pub fn at(now: i64) -> Arc<Self> {
+        Arc::new(HandClock(AtomicI64::new(now)))
+    }
+
+    /// Moves forward by milliseconds.
+    pub fn advance(&self, by: i64) {
+        self.0.fetch_add(by, Ordering::SeqCst);
+    }
+}
+
+impl Clock for HandClock {
+    fn now(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Bytes from a seed (splitmix64): the same test draws the same ids.
+#[derive(Debug)]
+pub struct SeededRandom(AtomicU64);
+
+impl SeededRandom {
+    /// A source with a seed.
+    pub fn new(seed: u64) -> Arc<Self> {
+        Arc::new(SeededRandom(AtomicU64::new(seed)))
+    }
+}
+
+impl Random for SeededRandom {
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(8) {
+            let mut z = self.0.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::SeqCst).wrapping_add(0x9E37_79B9_7F4A_7C15);
+            z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+            z ^= z >> 31;
+            chunk.copy_from_slice(&z.to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// A push service that remembers, and answers what it was told to.
+#[derive(Default)]
+pub struct RecordedPush {
+    /// Every push, in order.
+    pub sent: Mutex<Vec<PushTarget>>,
+    /// The answer to every push from now on; success where none.
+    pub answer: Mutex<Option<PushError>>,
+}
+
+impl Push for RecordedPush {
+    fn push<'a>(&'a self, target: &'a PushTarget) -> Boxed<'a, Result<(), PushError>> {
+        Box::pin(async move {
+            self.sent.lock().expect("no test panics while it holds this").push(target.clone());
+            match self.answer.lock().expect("no test panics while it holds this").clone() {
+                Some(error) => Err(error),
+                None => Ok(()),
+            }
+        })
+    }
+}
+
+/// A mail server that remembers.
+#[derive(Default)]
+pub struct RecordedMail {
+    /// Every mail, in order.
+    pub sent: Mutex<Vec<MailMessage>>,
+}
+
+impl Mail for RecordedMail {
+    fn send<'a>(&'a self, message: &'a MailMessage) -> Boxed<'a, Result<(), String>> {
+        Box::pin(async move {
+            self.sent.lock().expect("no test panics while it holds this").push(message.clone());
+            Ok(())
+        })
+    }
+}
+
+/// Settings of a server that tests reach.
+pub fn settings() -> Settings {
+    Settings {
+        addresses: Addresses {
+            public: "https://localhost:8443".into(),
+            device: "https://localhost:8444".into(),
+            admin: "https://localhost:9443".into(),
+        },
+        apple: AppleSettings { push_base_url: "https://localhost:1".into(), push_roots: vec![], device_roots: vec![] },
+        mail: None,
+        guard: GuardDefaults::default(),
+        compat: Compat::default(),
+    }
+}
+
+/// A service and what a test holds of it.
+pub struct TestService {
+    /// The service.
+    pub service: Service,
+    /// Its clock.
+    pub clock: Arc<HandClock>,
+    /// Its push service.
+    pub push: Arc<RecordedPush>,
+    /// Its mail server.
+    pub mail: Arc<RecordedMail>,
+    /// Its database, gone with it.
+    pub database: TestStore,
+}
+
+impl std::ops::Deref for TestService {
+    type Target = Service;
+    fn deref(&self) -> &Service {
+        &self.service
+    }
+}
+
+/// A service over an empty embedded database.
+pub fn service() -> TestService {
+    service_with(muster_storage::testing::store(), settings())
+}
+
+/// A service over a given database and settings.
+pub fn service_with(database: TestStore, settings: Settings) -> TestService {
+    let clock = HandClock::at(START);
+    let (push, mail) = (Arc::new(RecordedPush::default()), Arc::new(RecordedMail::default()));
+    let service = Service::new(Parts {
+        store: database.store.clone(),
+        clock: clock.clone(),
+        random: SeededRandom::new(1),
+        push: push.clone(),
+        mail: mail.clone(),
+        settings,
+    });
+    TestService { service, clock, push, mail, database }
+}
