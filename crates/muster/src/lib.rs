@@ -5,3 +5,4 @@
 pub mod ambient;
 pub mod cli;
 pub mod config;
+pub mod doors;
