@@ -1,5 +1,7 @@
 //! The command line: design section 5, the operator's contract.
 
+#![expect(missing_docs, reason = "doc comments here are the program's help text; flattened options must have none")]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -98,7 +100,6 @@ pub enum Command {
 #[derive(Clone, Debug, Default, Args)]
 pub struct Serve {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "a doc comment here would replace the help of the flattened options")]
     pub common: Common,
     /// Address of portal, sign-in, discovery, enrollment [default: https://localhost:8443]
     #[arg(long)]
@@ -127,7 +128,6 @@ pub struct Serve {
 #[derive(Clone, Debug, Args)]
 pub struct Demo {
     #[command(flatten)]
-    #[expect(missing_docs, reason = "a doc comment here would replace the help of the flattened options")]
     pub serve: Serve,
     /// Simulated devices
     #[arg(long, default_value_t = 240)]
