@@ -26,6 +26,8 @@ create table lookup (
   expires_at bigint,
   primary key (kind, hash)
 );
+create index lookup_expiry on lookup (expires_at) where expires_at is not null;
+create index lookup_subject on lookup (tenant_id, kind, subject_id);
 
 create table job (
   id uuid primary key,
@@ -514,7 +516,8 @@ create table command (
   primary key (tenant_id, enrollment_id, id)
 );
 create index command_head on command (tenant_id, enrollment_id, priority, created_at);
-create index command_action on command (tenant_id, action_id);
+create index command_action on command (tenant_id, action_id) where action_id is not null;
+create index command_expiry on command (tenant_id, expires_at) where expires_at is not null;
 
 create table command_history (
   tenant_id uuid not null,
@@ -635,6 +638,7 @@ create table outbox (
   created_at bigint not null,
   primary key (tenant_id, id)
 );
+create index outbox_age on outbox (tenant_id, created_at);
 
 create table outbox_cursor (
   tenant_id uuid not null,
@@ -685,6 +689,8 @@ create table audit_chain (
   hash bytea not null,
   primary key (tenant_id, n)
 );
+
+create unique index audit_chain_audit on audit_chain (tenant_id, audit_id);
 
 create table audit_checkpoint (
   tenant_id uuid not null,

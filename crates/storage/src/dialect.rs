@@ -37,8 +37,8 @@ impl Texts {
         }
         let text = Rc::new(Text {
             sql: match self.dialect {
-                Dialect::Sqlite => number_parameters(sql),
-                Dialect::Postgres => sql.to_owned(),
+                Dialect::Sqlite => number_parameters(&engine_words(Dialect::Sqlite, sql)),
+                Dialect::Postgres => engine_words(Dialect::Postgres, sql),
             },
             tenant_table: tables(sql).into_iter().find(|table| !is_server_wide(table)),
         });
@@ -153,25 +153,18 @@ pub(crate) fn tables(sql: &str) -> Vec<String> {
     found
 }
 
-/// The clause that locks the chosen rows for a worker and leaves those of others; nothing on
-/// SQLite, which has one writer.
-pub(crate) fn skip_locked(dialect: Dialect) -> &'static str {
+/// The words that noun files write where the engines differ, and what each engine reads instead:
+///
+/// - `/* skip locked */` behind a `select` of rows to work on: leaves those that another worker has
+///   chosen. Nothing on SQLite, which has one writer.
+/// - `lease_clock($n)`: the database's own time in unix milliseconds on PostgreSQL, where several
+///   nodes compare their leases; the injected clock, bound as `$n`, on SQLite.
+fn engine_words(dialect: Dialect, sql: &str) -> String {
     match dialect {
-        Dialect::Sqlite => "",
-        Dialect::Postgres => " for update skip locked",
-    }
-}
-
-/// The database's own time in unix milliseconds on PostgreSQL, `now` (the injected clock) on
-/// SQLite: leases compare times that several nodes wrote. `$n` must be bound to `now` either way.
-pub(crate) fn lease_now(dialect: Dialect, parameter: usize) -> String {
-    match dialect {
-        Dialect::Sqlite => format!("${parameter}"),
-        Dialect::Postgres => {
-            format!(
-                "coalesce(cast(extract(epoch from clock_timestamp()) * 1000 as bigint), cast(${parameter} as bigint))"
-            )
-        }
+        Dialect::Sqlite => sql.replace("lease_clock(", "("),
+        Dialect::Postgres => sql
+            .replace("/* skip locked */", "for update skip locked")
+            .replace("lease_clock(", "coalesce(cast(extract(epoch from clock_timestamp()) * 1000 as bigint), "),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Tenants, their mail domains (server-wide) and the organization row of each.
 
+use serde_json::Value as Json;
 use uuid::Uuid;
 
-use crate::{Result, Row, Tx, TxExt, args};
+use crate::{Error, Result, Row, Tx, TxExt, args};
 
 /// One tenant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +36,19 @@ pub struct Organization {
     pub settings: String,
     /// Raised by every change of the settings.
     pub version: i64,
+}
+
+impl Organization {
+    /// True while an emergency stop holds.
+    pub fn is_stopped(&self) -> bool {
+        self.stop_epoch % 2 == 1
+    }
+
+    /// The settings, parsed.
+    pub fn settings(&self) -> Result<serde_json::Map<String, Json>> {
+        serde_json::from_str(&self.settings)
+            .map_err(|error| Error::inconsistent("organization.settings", error.to_string()))
+    }
 }
 
 fn tenant(row: &dyn Row) -> Result<Tenant> {
@@ -143,4 +157,40 @@ pub fn set_settings(tx: &mut dyn Tx, tenant: Uuid, settings: &str, version: i64)
         args![tenant, settings, version],
     )?;
     Ok(changed == 1)
+}
+
+/// Raises the stop epoch by one (odd: stopped, even: running); false if it is no longer `from`.
+pub fn raise_stop_epoch(tx: &mut dyn Tx, tenant: Uuid, from: i64) -> Result<bool> {
+    let changed = tx.execute(
+        "update organization set stop_epoch = stop_epoch + 1, version = version + 1
+          where tenant_id = $1 and stop_epoch = $2",
+        args![tenant, from],
+    )?;
+    Ok(changed == 1)
+}
+
+/// One setting of a tenant; none where it was never set.
+pub fn setting(tx: &mut dyn Tx, tenant: Uuid, key: &str) -> Result<Option<Json>> {
+    match organization(tx, tenant)? {
+        Some(organization) => Ok(organization.settings()?.remove(key)),
+        None => Ok(None),
+    }
+}
+
+/// Sets one setting of a tenant; null removes it. Of two writers at once, one runs again.
+pub fn set_setting(tx: &mut dyn Tx, tenant: Uuid, key: &str, value: Json) -> Result<()> {
+    let Some(organization) = organization(tx, tenant)? else {
+        return Err(Error::inconsistent("organization", format!("tenant {tenant} has no row")));
+    };
+    let mut settings = organization.settings()?;
+    if value.is_null() {
+        settings.remove(key);
+    } else {
+        settings.insert(key.to_owned(), value);
+    }
+    if set_settings(tx, tenant, &Json::Object(settings).to_string(), organization.version)? {
+        Ok(())
+    } else {
+        Err(Error::Retry("the organization was changed meanwhile".into()))
+    }
 }
