@@ -320,6 +320,7 @@ create table enrollment (                -- a channel: Apple device, Apple user,
   push_magic text,
   push_state text not null default 'unknown', -- unknown, reachable, unreachable
   push_changed_at bigint,
+  push_past text not null default '[]',  -- digests of push values that newer ones replaced
   awaiting_configuration boolean not null default false,
   declarative boolean not null default false, -- DDM switched on at the device
   access_token_hash bytea,               -- bearer of account-driven enrollments

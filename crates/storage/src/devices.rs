@@ -274,3 +274,125 @@ pub fn ids_after(tx: &mut dyn Tx, tenant: Uuid, after: Option<Uuid>, limit: i64)
         |row| row.id(0),
     )
 }
+
+/// Records of that serial number that are managed or about to be.
+pub fn live_by_serial(tx: &mut dyn Tx, tenant: Uuid, serial: &str) -> Result<Vec<Device>> {
+    tx.all(
+        concat!(
+            "select ",
+            columns!(),
+            " from device where tenant_id = $1 and serial_number = $2 and state in ('pending', 'enrolled', 'leaving')"
+        ),
+        args![tenant, serial],
+        map,
+    )
+}
+
+/// How many devices of a person count against their limit. Locks the person's row, so that two
+/// enrollments at once are counted one after the other.
+pub fn count_for_limit(tx: &mut dyn Tx, tenant: Uuid, person: Uuid, except: Option<Uuid>) -> Result<i64> {
+    tx.execute("update person set licensed = licensed where tenant_id = $1 and id = $2", args![tenant, person])?;
+    let count = tx.one(
+        "select count(*) from device
+          where tenant_id = $1 and person_id = $2 and state in ('pending', 'enrolled') and id <> $3",
+        args![tenant, person, except.unwrap_or(Uuid::nil())],
+        |row| row.int(0),
+    )?;
+    Ok(count.unwrap_or(0))
+}
+
+/// Writes a device as enrollment makes or resets it: every column.
+pub fn put(tx: &mut dyn Tx, tenant: Uuid, d: &Device) -> Result<()> {
+    tx.execute(
+        "insert into device (tenant_id, id, directory_id, azure_ad_device_id, source, external_id, person_id, \
+            user_principal_name, name, managed_device_name, platform, operating_system, os_version, manufacturer, \
+            model, product_name, serial_number, udid, imei, owner_type, owner_type_before, owner_type_changed_at, \
+            enrollment_type, enrollment_profile_name, management_state, compliance_state, is_supervised, \
+            is_encrypted, category_id, category_name, notes, state, free_bytes, total_bytes, document, scope_tags, \
+            enrolled_at, last_sync_at, left_at, certificate_expires_at, version, created_at, modified_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, \
+            $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40, $41, $42, $43) \
+         on conflict (tenant_id, id) do update set \
+            person_id = excluded.person_id, user_principal_name = excluded.user_principal_name, \
+            name = excluded.name, managed_device_name = excluded.managed_device_name, platform = excluded.platform, \
+            operating_system = excluded.operating_system, os_version = excluded.os_version, \
+            manufacturer = excluded.manufacturer, model = excluded.model, product_name = excluded.product_name, \
+            serial_number = excluded.serial_number, udid = excluded.udid, imei = excluded.imei, \
+            owner_type = excluded.owner_type, owner_type_before = excluded.owner_type_before, \
+            owner_type_changed_at = excluded.owner_type_changed_at, enrollment_type = excluded.enrollment_type, \
+            enrollment_profile_name = excluded.enrollment_profile_name, \
+            management_state = excluded.management_state, compliance_state = excluded.compliance_state, \
+            is_supervised = excluded.is_supervised, is_encrypted = excluded.is_encrypted, \
+            category_id = excluded.category_id, category_name = excluded.category_name, notes = excluded.notes, \
+            state = excluded.state, free_bytes = excluded.free_bytes, total_bytes = excluded.total_bytes, \
+            document = excluded.document, scope_tags = excluded.scope_tags, enrolled_at = excluded.enrolled_at, \
+            last_sync_at = excluded.last_sync_at, left_at = excluded.left_at, \
+            certificate_expires_at = excluded.certificate_expires_at, version = device.version + 1, \
+            modified_at = excluded.modified_at",
+        args![
+            tenant,
+            d.id,
+            d.directory_id,
+            d.azure_ad_device_id,
+            &d.source,
+            d.external_id.as_deref(),
+            d.person_id,
+            d.user_principal_name.as_deref(),
+            &d.name,
+            d.managed_device_name.as_deref(),
+            &d.platform,
+            &d.operating_system,
+            d.os_version.as_deref(),
+            d.manufacturer.as_deref(),
+            d.model.as_deref(),
+            d.product_name.as_deref(),
+            d.serial_number.as_deref(),
+            d.udid.as_deref(),
+            d.imei.as_deref(),
+            &d.owner_type,
+            d.owner_type_before.as_deref(),
+            d.owner_type_changed_at,
+            &d.enrollment_type,
+            d.enrollment_profile_name.as_deref(),
+            &d.management_state,
+            &d.compliance_state,
+            d.is_supervised,
+            d.is_encrypted,
+            d.category_id,
+            d.category_name.as_deref(),
+            d.notes.as_deref(),
+            &d.state,
+            d.free_bytes,
+            d.total_bytes,
+            &d.document,
+            &d.scope_tags,
+            d.enrolled_at,
+            d.last_sync_at,
+            d.left_at,
+            d.certificate_expires_at,
+            d.version,
+            d.created_at,
+            d.modified_at
+        ],
+    )?;
+    Ok(())
+}
+
+/// Changes the state of the record and Graph's management state.
+pub fn set_state(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    id: Uuid,
+    state: &str,
+    management_state: &str,
+    left_at: Option<i64>,
+    now: i64,
+) -> Result<bool> {
+    let changed = tx.execute(
+        "update device set state = $3, management_state = $4, left_at = coalesce($5, left_at), \
+                           version = version + 1, modified_at = $6 \
+          where tenant_id = $1 and id = $2",
+        args![tenant, id, state, management_state, left_at, now],
+    )?;
+    Ok(changed > 0)
+}
