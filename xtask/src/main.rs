@@ -4,6 +4,7 @@ mod install;
 mod run;
 mod test;
 mod tidy;
+mod types;
 
 use anyhow::bail;
 
@@ -11,6 +12,7 @@ const HELP: &str = "\
 cargo xtask demo [--devices N] [--data DIR]   start Muster on SQLite with a swarm of simulated devices
 cargo xtask test [--quick]                    the whole gate: format, lints, tidy, tests on both engines
 cargo xtask tidy                              crate graph, module docs, file sizes, banned words
+cargo xtask types [--check]                     the table of served Graph types, from the public metadata
 cargo xtask install                           what the gate needs on Debian (as root)
 ";
 
@@ -22,6 +24,7 @@ fn main() -> anyhow::Result<()> {
         "demo" => run::muster("demo", &rest),
         "test" => test::gate(&rest),
         "tidy" => tidy::check(),
+        "types" => types::run(rest.iter().any(|word| word == "--check")),
         "install" => install::all(),
         "" | "help" | "--help" => {
             print!("{HELP}");
