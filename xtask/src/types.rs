@@ -81,10 +81,15 @@ const READ_ONLY: &[&str] = &[
 ];
 
 /// What an administrator may write on a managedDevice; all else is the device's word.
-const DEVICE_WRITABLE: &[&str] = &["managedDeviceName", "managedDeviceOwnerType", "notes", "ownerType", "roleScopeTagIds"];
+const DEVICE_WRITABLE: &[&str] =
+    &["managedDeviceName", "managedDeviceOwnerType", "notes", "ownerType", "roleScopeTagIds"];
 
 /// Values that are null in every answer.
-const SECRET: &[&str] = &["activationLockBypassCode", "password", "passwordValue", "preSharedKey", "presharedKey", "sharedSecret"];
+const SECRET: &[&str] =
+    &["activationLockBypassCode", "password", "passwordValue", "preSharedKey", "presharedKey", "sharedSecret"];
+
+const PRIMITIVES: &[&str] =
+    &["string", "bool", "int32", "int64", "double", "datetime", "date", "time", "duration", "guid", "binary"];
 
 #[derive(Default)]
 struct Type {
@@ -326,6 +331,12 @@ fn write(model: &Model) -> String {
         );
         let _ = write!(out, "\"{name}\": {{\"\": \"{}\"", head.trim_start());
         for (property, facts) in &found.properties {
+            let holds_known = PRIMITIVES.contains(&facts.kind.as_str())
+                || model.enums.contains_key(&facts.kind)
+                || model.types.contains_key(&facts.kind);
+            if !holds_known {
+                continue;
+            }
             let collection = if facts.collection { "[]" } else { "" };
             let mut marks = mark(&facts.versions).to_owned();
             if facts.versions == found.versions {
