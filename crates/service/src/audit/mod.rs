@@ -1,1 +1,5 @@
-//! Sealing and verifying the audit chain.
+//! Audit: how rows begin (`entry.rs`), sealing and verifying the chain.
+
+mod entry;
+
+pub use entry::{Act, kind_word, subject};
