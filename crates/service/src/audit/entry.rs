@@ -32,6 +32,19 @@ pub struct Act {
 impl Service {
     /// A successful act of `actor`, drawn before the transaction that records it.
     pub fn audit_entry(&self, actor: &Actor, act: Act, now: i64) -> Entry {
+        Entry {
+            actor_kind: kind_word(actor.kind).to_owned(),
+            actor_id: Some(actor.id),
+            actor_name: Some(actor.name.clone()),
+            actor_address: actor.address.map(|address| address.to_string()),
+            reason: actor.reason.clone(),
+            correlation: Some(actor.correlation),
+            ..self.audit_entry_by_system(act, now)
+        }
+    }
+
+    /// A successful act of the server itself: a timer, a job.
+    pub fn audit_entry_by_system(&self, act: Act, now: i64) -> Entry {
         let mut salt = [0; 16];
         self.random.fill(&mut salt);
         Entry {
@@ -43,12 +56,12 @@ impl Service {
             category: act.category.to_owned(),
             component: act.component.to_owned(),
             success: true,
-            actor_kind: kind_word(actor.kind).to_owned(),
-            actor_id: Some(actor.id),
-            actor_name: Some(actor.name.clone()),
-            actor_address: actor.address.map(|address| address.to_string()),
-            reason: actor.reason.clone(),
-            correlation: Some(actor.correlation),
+            actor_kind: kind_word(PrincipalKind::System).to_owned(),
+            actor_id: None,
+            actor_name: None,
+            actor_address: None,
+            reason: None,
+            correlation: None,
             resources: Vec::new(),
             at: now,
         }
