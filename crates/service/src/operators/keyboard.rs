@@ -124,9 +124,11 @@ impl Service {
         password::check_new(&new.password, &new.user)?;
         let secret = match &new.totp_secret {
             None => None,
-            Some(text) => Some(totp::parse_base32(text.trim()).filter(|secret| secret.len() == 20).ok_or_else(
-                || Error::bad_request("the second factor's secret must be 32 characters of base32 (20 bytes)"),
-            )?),
+            Some(text) => {
+                Some(totp::parse_base32(text.trim()).filter(|secret| secret.len() == 20).ok_or_else(|| {
+                    Error::bad_request("the second factor's secret must be 32 characters of base32 (20 bytes)")
+                })?)
+            }
         };
         let tenant = self.tenant_for_admin(new.tenant.as_deref(), &domain).await?;
         let hash = password::hash(&*self.random, new.password).await?;
@@ -168,8 +170,7 @@ impl Service {
                     crate::people::check_principal_name(tx, tenant, &name)?;
                     people::insert(tx, tenant, &person).map_err(unique_name)?;
                 }
-                let password =
-                    credentials::Password { hash: hash.clone(), must_change: false, changed_at: 0 };
+                let password = credentials::Password { hash: hash.clone(), must_change: false, changed_at: 0 };
                 credentials::set_password(tx, tenant, id, &password)?;
                 if let Some(factor) = &factor {
                     credentials::set_second_factor(tx, tenant, id, factor)?;
@@ -196,7 +197,9 @@ impl Service {
             (Some(name), owner) => {
                 let tenant = self.tenant_named(Some(name)).await?;
                 if owner != Some(tenant) {
-                    return Err(Error::bad_request(format!("the domain {domain} does not belong to the tenant {name:?}")));
+                    return Err(Error::bad_request(format!(
+                        "the domain {domain} does not belong to the tenant {name:?}"
+                    )));
                 }
                 Ok(tenant)
             }

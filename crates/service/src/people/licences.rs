@@ -48,7 +48,9 @@ fn sku_ids(body: &Map<String, Value>, name: &str, of: fn(&Value) -> Option<&Valu
     for item in list {
         let id = of(item).and_then(Value::as_str).and_then(|text| text.parse::<Uuid>().ok());
         if id != Some(SKU_ID) {
-            return Err(Error::bad_request(format!("{name} names a licence that does not exist; /subscribedSkus lists them")));
+            return Err(Error::bad_request(format!(
+                "{name} names a licence that does not exist; /subscribedSkus lists them"
+            )));
         }
     }
     Ok(!list.is_empty())

@@ -80,7 +80,9 @@ fn password_profile(body: &Map<String, Value>) -> Result<Option<PasswordProfile>
     let Value::Object(profile) = profile else {
         return match profile {
             Value::Null => Ok(None),
-            _ => Err(Error::bad_request("passwordProfile must be an object with password and forceChangePasswordNextSignIn")),
+            _ => Err(Error::bad_request(
+                "passwordProfile must be an object with password and forceChangePasswordNextSignIn",
+            )),
         };
     };
     let flag = |name: &str| match profile.get(name) {
@@ -117,9 +119,8 @@ fn required(body: &Map<String, Value>, name: &str) -> Result<String> {
 
 /// Refuses a sign-in name that is no mail-like name in a domain of the tenant.
 pub(crate) fn check_principal_name(tx: &mut dyn Tx, tenant: Uuid, name: &str) -> Result<()> {
-    let (local, domain) = name
-        .rsplit_once('@')
-        .ok_or_else(|| Error::bad_request("userPrincipalName must look like name@domain"))?;
+    let (local, domain) =
+        name.rsplit_once('@').ok_or_else(|| Error::bad_request("userPrincipalName must look like name@domain"))?;
     let odd = |c: char| c.is_whitespace() || c.is_control() || "\"<>()[],;:\\@".contains(c);
     if local.is_empty() || local.len() > 64 || local.contains(odd) {
         return Err(Error::bad_request("the part of userPrincipalName before the @ is not valid"));
@@ -150,9 +151,7 @@ fn merge_document(document: &str, body: &Map<String, Value>) -> Result<String> {
 
 pub(crate) fn unique_name(error: storage::Error) -> Error {
     match error {
-        storage::Error::Constraint(_) => Error::conflict(
-            "another user has the same userPrincipalName",
-        ),
+        storage::Error::Constraint(_) => Error::conflict("another user has the same userPrincipalName"),
         other => other.into(),
     }
 }
@@ -230,10 +229,7 @@ impl Service {
     /// One living person, by id or sign-in name.
     pub async fn person(&self, tenant: Uuid, id_or_name: &str) -> Result<Person> {
         let key = id_or_name.to_owned();
-        self.store
-            .read(tenant, move |tx| find_person(tx, tenant, &key))
-            .await?
-            .ok_or_else(|| unknown_user(id_or_name))
+        self.store.read(tenant, move |tx| find_person(tx, tenant, &key)).await?.ok_or_else(|| unknown_user(id_or_name))
     }
 
     /// Changes a person by Graph's body of PATCH /users/{id}.

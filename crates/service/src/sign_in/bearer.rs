@@ -3,7 +3,6 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use muster_pki::sha256;
 
-
 use crate::Random;
 
 /// A new value of 256 random bits, fit for a header, a cookie or a hidden input.

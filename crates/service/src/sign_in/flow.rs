@@ -140,10 +140,8 @@ impl Service {
         let now = self.clock.now();
         if purpose == Purpose::Console {
             let id = person.id;
-            let operator = self
-                .store
-                .read(tenant, move |tx| operators::by_person(tx, tenant, id).map_err(Error::from))
-                .await?;
+            let operator =
+                self.store.read(tenant, move |tx| operators::by_person(tx, tenant, id).map_err(Error::from)).await?;
             if operator.is_none() {
                 return Err(Error::refused(
                     Kind::Forbidden,
@@ -152,14 +150,9 @@ impl Service {
                 ));
             }
         }
-        let state = State {
-            purpose,
-            second_factor: false,
-            pending: None,
-            choices: Choices { device, ..Choices::default() },
-        };
-        let (value, session) =
-            new_session(self, Audience::Enrollment, person.id, None, state_text(&state), now);
+        let state =
+            State { purpose, second_factor: false, pending: None, choices: Choices { device, ..Choices::default() } };
+        let (value, session) = new_session(self, Audience::Enrollment, person.id, None, state_text(&state), now);
         let row = session.clone();
         self.store.write(tenant, move |tx| sessions::insert(tx, tenant, &row).map_err(Error::from)).await?;
         self.settle(value, Loaded { tenant, session, person, state }, Vec::new()).await
@@ -208,8 +201,7 @@ impl Service {
     pub async fn remember_choices(&self, value: &str, choices: &Choices) -> Result<()> {
         let mut loaded = self.load_flow(value).await?;
         loaded.state.choices = choices.clone();
-        let (tenant, id, state, now) =
-            (loaded.tenant, loaded.session.id, state_text(&loaded.state), self.clock.now());
+        let (tenant, id, state, now) = (loaded.tenant, loaded.session.id, state_text(&loaded.state), self.clock.now());
         self.store.write(tenant, move |tx| sessions::touch(tx, tenant, id, &state, now).map_err(Error::from)).await
     }
 
@@ -225,8 +217,7 @@ impl Service {
             return Err(over());
         }
         let now = self.clock.now();
-        let (cookie, session) =
-            new_session(self, Audience::Console, flow.person.id, flow.strong_at, "{}".into(), now);
+        let (cookie, session) = new_session(self, Audience::Console, flow.person.id, flow.strong_at, "{}".into(), now);
         let (tenant, old, expires_at) = (flow.tenant, bearer::hash(value), session.expires_at);
         self.store
             .write(tenant, move |tx| {
@@ -254,10 +245,7 @@ impl Service {
         let scopes = limits::Scopes::password(username, context.address);
         let now = self.clock.now();
         let early = scopes.clone();
-        let wait = self
-            .store
-            .read(Uuid::nil(), move |tx| limits::wait(tx, &early, now).map_err(Error::from))
-            .await?;
+        let wait = self.store.read(Uuid::nil(), move |tx| limits::wait(tx, &early, now).map_err(Error::from)).await?;
         if wait > 0 {
             return Err(too_many(wait));
         }
@@ -279,10 +267,8 @@ impl Service {
         let turn = password::turn().await?;
         let now = self.clock.now();
         let debited = scopes.clone();
-        let wait = self
-            .store
-            .write(Uuid::nil(), move |tx| limits::debit(tx, &debited, now).map_err(Error::from))
-            .await?;
+        let wait =
+            self.store.write(Uuid::nil(), move |tx| limits::debit(tx, &debited, now).map_err(Error::from)).await?;
         if wait > 0 {
             return Err(too_many(wait));
         }
@@ -292,9 +278,7 @@ impl Service {
         };
         let right = password::verify(turn, given.to_owned(), hash).await?;
         let Some(person) = person.filter(|_| right) else { return Err(generic()) };
-        self.store
-            .write(Uuid::nil(), move |tx| limits::give_back(tx, &scopes, now).map_err(Error::from))
-            .await?;
+        self.store.write(Uuid::nil(), move |tx| limits::give_back(tx, &scopes, now).map_err(Error::from)).await?;
         if !person.account_enabled {
             return Err(Error::refused(
                 Kind::Forbidden,
@@ -335,9 +319,7 @@ impl Service {
 
     async fn factor_of(&self, loaded: &Loaded) -> Result<Option<credentials::SecondFactor>> {
         let (tenant, person) = (loaded.tenant, loaded.person.id);
-        self.store
-            .read(tenant, move |tx| credentials::second_factor(tx, tenant, person).map_err(Error::from))
-            .await
+        self.store.read(tenant, move |tx| credentials::second_factor(tx, tenant, person).map_err(Error::from)).await
     }
 
     /// True where this flow may not go on without a second factor.
@@ -383,10 +365,8 @@ impl Service {
 
     async fn must_change(&self, loaded: &Loaded) -> Result<bool> {
         let (tenant, person) = (loaded.tenant, loaded.person.id);
-        let password = self
-            .store
-            .read(tenant, move |tx| credentials::password(tx, tenant, person).map_err(Error::from))
-            .await?;
+        let password =
+            self.store.read(tenant, move |tx| credentials::password(tx, tenant, person).map_err(Error::from)).await?;
         Ok(password.is_some_and(|password| password.must_change))
     }
 
@@ -466,10 +446,8 @@ impl Service {
     async fn debit_code(&self, context: &RequestContext, person: Uuid) -> Result<limits::Scopes> {
         let scopes = limits::Scopes::code(person, context.address);
         let (debited, now) = (scopes.clone(), self.clock.now());
-        let wait = self
-            .store
-            .write(Uuid::nil(), move |tx| limits::debit(tx, &debited, now).map_err(Error::from))
-            .await?;
+        let wait =
+            self.store.write(Uuid::nil(), move |tx| limits::debit(tx, &debited, now).map_err(Error::from)).await?;
         if wait > 0 { Err(too_many(wait)) } else { Ok(scopes) }
     }
 
@@ -477,14 +455,8 @@ impl Service {
     async fn elevate(&self, loaded: &mut Loaded, strong: bool) -> Result<String> {
         let now = self.clock.now();
         let strong_at = if strong { Some(now) } else { loaded.session.strong_at };
-        let (value, mut session) = new_session(
-            self,
-            Audience::Enrollment,
-            loaded.person.id,
-            strong_at,
-            state_text(&loaded.state),
-            now,
-        );
+        let (value, mut session) =
+            new_session(self, Audience::Enrollment, loaded.person.id, strong_at, state_text(&loaded.state), now);
         session.expires_at = loaded.session.expires_at;
         let (tenant, old, new) = (loaded.tenant, loaded.session.clone(), session.clone());
         self.store

@@ -107,8 +107,7 @@ pub(crate) fn debit(tx: &mut dyn Tx, scopes: &Scopes, now: i64) -> storage::Resu
             .filter(|attempts| now - attempts.updated_at < rule.memory)
             .unwrap_or_default();
         let failures = before.failures + 1;
-        let attempts =
-            credentials::Attempts { failures, not_before: now + delay(rule, failures), updated_at: now };
+        let attempts = credentials::Attempts { failures, not_before: now + delay(rule, failures), updated_at: now };
         credentials::set_attempts(tx, Uuid::nil(), scope, attempts)?;
     }
     Ok(0)

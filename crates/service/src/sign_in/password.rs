@@ -35,7 +35,8 @@ pub(crate) struct Turn {
 /// Waits for a turn to hash; a full line is a refusal.
 pub(crate) async fn turn() -> Result<Turn> {
     let _place = WAITING.try_acquire().map_err(|_| {
-        let mut refusal = Error::refused(Kind::Unavailable, "ServiceUnavailable", "too many people sign in at once; try again");
+        let mut refusal =
+            Error::refused(Kind::Unavailable, "ServiceUnavailable", "too many people sign in at once; try again");
         if let Error::Refused(refusal) = &mut refusal {
             refusal.retry_after = Some(5);
         }
@@ -79,11 +80,7 @@ pub(crate) async fn hash(random: &dyn Random, password: String) -> Result<String
 pub(crate) fn check_new(password: &str, user_principal_name: &str) -> Result<()> {
     let length = password.chars().count();
     if !LENGTH.contains(&length) {
-        return Err(Error::bad_request(format!(
-            "a password has {} to {} characters",
-            LENGTH.start(),
-            LENGTH.end()
-        )));
+        return Err(Error::bad_request(format!("a password has {} to {} characters", LENGTH.start(), LENGTH.end())));
     }
     let lower = password.to_lowercase();
     let name = user_principal_name.to_lowercase();

@@ -218,10 +218,8 @@ impl Service {
     pub async fn my_sessions(&self, actor: &Actor) -> Result<Vec<SessionView>> {
         let (tenant, person) = (actor.tenant, actor.person.unwrap_or(actor.id));
         let now = self.clock.now();
-        let rows = self
-            .store
-            .read(tenant, move |tx| sessions::of_person(tx, tenant, person).map_err(Error::from))
-            .await?;
+        let rows =
+            self.store.read(tenant, move |tx| sessions::of_person(tx, tenant, person).map_err(Error::from)).await?;
         Ok(rows
             .into_iter()
             .filter(|s| s.expires_at > now && s.audience != Audience::Enrollment.word())

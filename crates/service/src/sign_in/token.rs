@@ -46,9 +46,7 @@ impl Service {
                 let acts_for = match token.person_id {
                     None => None,
                     Some(id) => Some(
-                        people::by_id(tx, tenant, id)?
-                            .filter(|person| person.account_enabled)
-                            .ok_or_else(refused)?,
+                        people::by_id(tx, tenant, id)?.filter(|person| person.account_enabled).ok_or_else(refused)?,
                     ),
                 };
                 Ok::<_, Error>((token, maker, acts_for))

@@ -1,7 +1,6 @@
 //! Second factors: time-based codes (RFC 6238, SHA-1, six digits, 30 seconds, one step of
 //! tolerance) and recovery codes. What lives here is pure; `flow.rs` stores the results.
 
-
 use muster_pki::sha256;
 use subtle::ConstantTimeEq;
 use totp_rs::{Algorithm, Builder, Secret, Totp};
