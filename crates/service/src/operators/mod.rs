@@ -1,7 +1,1 @@
-//! Operators and their tokens, and what is set up at the server's own keyboard.
-//!
-//! What does not live here: what a role may do (`domain::roles`) and signing in (`sign_in`).
-
-mod keyboard;
-
-pub use keyboard::{NewAdmin, NewKeyboardToken};
+//! Operators, tokens, the first set-up.

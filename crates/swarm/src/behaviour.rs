@@ -1,0 +1,1 @@
+//! Seeded human behaviour.
