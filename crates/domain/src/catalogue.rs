@@ -71,9 +71,9 @@ pub struct Entry {
     pub strictest: Option<Strictest>,
     /// First OS version that takes it.
     pub since: Version,
-    /// Needs supervision from this OS version on.
+    /// Needs supervision.
     #[serde(default)]
-    pub supervised: Option<Version>,
+    pub supervised: bool,
     /// User Enrollment takes it.
     #[serde(default)]
     pub user_enrollment: bool,
@@ -161,10 +161,7 @@ pub fn refusal(entry: &Entry, channel: &Channel) -> Option<String> {
             entry.user_enrollment_note.clone().unwrap_or_else(|| "not available under User Enrollment".to_owned()),
         );
     }
-    match &entry.supervised {
-        Some(from) if !channel.supervised && channel.version >= *from => Some("needs a supervised device".to_owned()),
-        _ => None,
-    }
+    (entry.supervised && !channel.supervised).then(|| "needs a supervised device".to_owned())
 }
 
 /// Writes `value` at a dotted key.

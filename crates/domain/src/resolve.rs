@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::catalogue::{Channel, EnrollmentKind, Prepared, built::Shape, get_key, needs, refusal, set_key};
+use crate::catalogue::{Channel, EnrollmentKind, Prepared, built::Built, get_key, needs, refusal, set_key};
 
 /// A document that reaches the channel.
 #[derive(Clone, Debug)]
@@ -19,12 +19,12 @@ pub struct Applied {
     pub kind: String,
     /// Its id.
     pub id: Uuid,
-    /// Its version.
-    pub version: i64,
     /// Its display name.
     pub name: String,
     /// What it asks for.
     pub prepared: Arc<Prepared>,
+    /// Fingerprints of the documents that it refers to.
+    pub references: BTreeMap<Uuid, String>,
 }
 
 /// Why a setting of a document is not sent.
@@ -142,7 +142,7 @@ fn one(document: &Applied, channel: &Channel, claims: &Claims) -> Resolved {
             exceptions.extend(built.settings.iter().map(|name| conflict(name, &sources)));
         } else {
             settings.clone_from(&built.settings);
-            content = Some(built_content(document, built.shape, &built.references));
+            content = Some(built_content(document, built));
         }
     }
     let mut payloads: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
@@ -218,19 +218,12 @@ fn conflict(name: &str, sources: &[Source]) -> Exception {
     }
 }
 
-fn built_content(document: &Applied, shape: Shape, references: &[Uuid]) -> Value {
-    let shape = match shape {
-        Shape::Custom => "custom",
-        Shape::TrustedRoot => "trustedRoot",
-        Shape::Scep => "scep",
-        Shape::WiFi => "wiFi",
-        Shape::EnterpriseWiFi => "enterpriseWiFi",
-    };
+fn built_content(document: &Applied, built: &Built) -> Value {
     json!({
-        "shape": shape,
+        "shape": built.shape.name(),
         "document": document.id,
-        "version": document.version,
-        "references": references,
+        "fingerprint": built.fingerprint,
+        "references": document.references,
     })
 }
 

@@ -23,6 +23,19 @@ pub enum Shape {
     EnterpriseWiFi,
 }
 
+impl Shape {
+    /// The word in an item's content.
+    pub fn name(self) -> &'static str {
+        match self {
+            Shape::Custom => "custom",
+            Shape::TrustedRoot => "trustedRoot",
+            Shape::Scep => "scep",
+            Shape::WiFi => "wiFi",
+            Shape::EnterpriseWiFi => "enterpriseWiFi",
+        }
+    }
+}
+
 const TYPES: &[(&str, Shape, Platform)] = &[
     ("iosCustomConfiguration", Shape::Custom, Platform::Ios),
     ("macOSCustomConfiguration", Shape::Custom, Platform::MacOs),
@@ -64,6 +77,8 @@ pub struct Built {
     pub settings: Vec<String>,
     /// Other documents it needs: their ids.
     pub references: Vec<Uuid>,
+    /// Hash over everything that is delivered: changes exactly when the profile must.
+    pub fingerprint: String,
 }
 
 /// Properties of each shape that are settings.
@@ -107,8 +122,8 @@ fn properties(shape: Shape) -> &'static [&'static str] {
     }
 }
 
-/// Reads a built document's logical side.
-pub fn build(graph_type: &str, body: &Map<String, Value>) -> Built {
+/// Reads a built document's logical side; `hash` makes fingerprints.
+pub fn build(graph_type: &str, body: &Map<String, Value>, hash: &dyn Fn(&[u8]) -> String) -> Built {
     let shape = shape(graph_type).unwrap_or(Shape::Custom);
     let settings: Vec<String> = properties(shape)
         .iter()
@@ -128,13 +143,11 @@ pub fn build(graph_type: &str, body: &Map<String, Value>) -> Built {
         }
         _ => None,
     };
-    let compare = match identity {
-        Some(_) => Value::Object(
-            properties(shape).iter().filter_map(|name| Some(((*name).to_owned(), body.get(*name)?.clone()))).collect(),
-        ),
-        None => json!(null),
-    };
-    Built { shape, identity, compare, settings, references }
+    let delivered: Map<String, Value> =
+        properties(shape).iter().filter_map(|name| Some(((*name).to_owned(), body.get(*name)?.clone()))).collect();
+    let fingerprint = hash(json!([graph_type, delivered, references]).to_string().as_bytes());
+    let compare = if identity.is_some() { Value::Object(delivered) } else { Value::Null };
+    Built { shape, identity, compare, settings, references, fingerprint }
 }
 
 /// Ids that a link names: `name@odata.bind` with one address or several, or expanded objects.

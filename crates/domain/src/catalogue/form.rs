@@ -24,6 +24,10 @@ pub enum Form {
     Items(BTreeMap<String, ItemKey>),
     /// One key's value out of each dictionary of a list.
     Pick(String),
+    /// Icons of a home screen: apps and folders.
+    HomeScreen,
+    /// Pages of a home screen.
+    HomeScreenPages,
 }
 
 /// Where a property of a list item goes.
@@ -60,12 +64,36 @@ impl Form {
                     .collect();
                 (!picked.is_empty()).then_some(Value::Array(picked))
             }
+            Form::HomeScreen => icons(value, true),
+            Form::HomeScreenPages => {
+                let pages = value.as_array()?.iter().filter_map(|page| icons(page.get("icons")?, true));
+                Some(Value::Array(pages.collect()))
+            }
             Form::Items(keys) => {
                 let items = value.as_array()?.iter().filter_map(Value::as_object).map(|item| write_item(keys, item));
                 Some(Value::Array(items.collect()))
             }
         }
     }
+}
+
+/// Graph's home screen items: an app has a bundle id, a folder has pages of apps.
+fn icons(list: &Value, folders: bool) -> Option<Value> {
+    let icons = list.as_array()?.iter().filter_map(|icon| {
+        let mut written = Map::new();
+        if let Some(bundle) = icon.get("bundleID").and_then(Value::as_str) {
+            written.insert("Type".to_owned(), "App".into());
+            written.insert("BundleID".to_owned(), bundle.into());
+        } else {
+            let pages = icon.get("pages").and_then(Value::as_array).filter(|_| folders)?;
+            let pages: Vec<Value> = pages.iter().filter_map(|page| icons(page.get("apps")?, false)).collect();
+            written.insert("Type".to_owned(), "Folder".into());
+            written.insert("DisplayName".to_owned(), icon.get("displayName")?.clone());
+            written.insert("Pages".to_owned(), Value::Array(pages));
+        }
+        Some(Value::Object(written))
+    });
+    Some(Value::Array(icons.collect()))
 }
 
 fn write_item(keys: &BTreeMap<String, ItemKey>, item: &Map<String, Value>) -> Value {

@@ -55,8 +55,8 @@ const COMMON: &[&str] = &[
     "deploymentChannel",
 ];
 
-/// Reads a document. `None`: a type that we do not deliver to any device.
-pub fn prepare(odata_type: &str, body: &Map<String, Value>) -> Option<Prepared> {
+/// Reads a document; `hash` makes fingerprints. `None`: a type that we do not deliver to any device.
+pub fn prepare(odata_type: &str, body: &Map<String, Value>, hash: &dyn Fn(&[u8]) -> String) -> Option<Prepared> {
     let graph_type = short(odata_type).to_owned();
     let user_channel = body.get("deploymentChannel").and_then(Value::as_str) == Some("userChannel");
     if let Some(platform) = built::platform(&graph_type) {
@@ -64,7 +64,7 @@ pub fn prepare(odata_type: &str, body: &Map<String, Value>) -> Option<Prepared> 
             platform,
             user_channel: user_channel && platform == Platform::MacOs,
             settings: Vec::new(),
-            built: Some(built::build(&graph_type, body)),
+            built: Some(built::build(&graph_type, body, hash)),
             stored_only: Vec::new(),
             graph_type,
         });
