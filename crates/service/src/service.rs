@@ -37,13 +37,16 @@ pub struct Service {
     pub mail: Arc<dyn Mail>,
     /// Process settings.
     pub settings: Arc<Settings>,
+    /// Documents read against the catalogue, kept by version.
+    pub prepared: Arc<crate::desired::documents::PreparedDocuments>,
 }
 
 impl Service {
     /// Puts the parts together; the only way to make a service.
     pub fn new(parts: Parts) -> Self {
         let Parts { store, clock, random, push, mail, settings } = parts;
-        Service { store, clock, random, push, mail, settings: Arc::new(settings) }
+        let settings = Arc::new(settings);
+        Service { store, clock, random, push, mail, settings, prepared: Arc::default() }
     }
 
     /// Asks the database for a trivial answer.

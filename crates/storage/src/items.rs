@@ -53,12 +53,13 @@ pub struct Item {
 }
 
 impl Item {
-    /// The side that reconciling looks at.
-    pub fn have(&self, now: i64) -> Have {
+    /// The side that reconciling looks at; `handed_out` says whether the command on its way was.
+    pub fn have(&self, handed_out: bool, now: i64) -> Have {
         Have {
             desired: self.desired_version.clone(),
             reported: self.reported_version.clone(),
             in_flight: self.command_id.is_some(),
+            handed_out,
             retry: self.retry_at.is_some_and(|at| at <= now),
         }
     }

@@ -1,5 +1,4 @@
-//! Subjects: what resolving needs to know of a channel, its device and its user, and the assignments
-//! and documents it reads. Read only; the rows belong to the nouns `enrollments`, `devices`, `people`,
+//! Subjects: what resolving needs to know of a channel, its device and its user, and the assignments it reads. Read only; the rows belong to the nouns `enrollments`, `devices`, `people`,
 //! `groups`, `assignments` and `documents`.
 
 use muster_domain::assignment::{Assignment, FilterMode, Intent, Target};
@@ -58,7 +57,7 @@ pub struct Subject {
 pub fn of_enrollment(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<Option<Subject>> {
     tx.one(
         "select e.id, e.channel, e.state, d.id, d.directory_id, d.azure_ad_device_id, d.platform, \
-            coalesce(e.os_version, d.os_version), d.is_supervised, d.enrollment_type, d.owner_type, d.name, \
+            coalesce(d.os_version, e.os_version), d.is_supervised, d.enrollment_type, d.owner_type, d.name, \
             d.serial_number, d.udid, d.imei, p.id, p.licensed, p.account_enabled, p.user_principal_name, p.mail, \
             p.display_name, d.state \
          from enrollment e \
@@ -94,22 +93,6 @@ pub fn of_enrollment(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<
     )
 }
 
-/// Groups that hold a member (`user` or `device`), directly or through other groups.
-pub fn groups(tx: &mut dyn Tx, tenant: Uuid, member_kind: &str, member: Uuid) -> Result<Vec<Uuid>> {
-    tx.all(
-        "with recursive up(id) as ( \
-            select m.group_id from group_member m \
-            join directory_group g on g.tenant_id = $1 and g.id = m.group_id and g.deleted_at is null \
-            where m.tenant_id = $1 and m.member_kind = $2 and m.member_id = $3 \
-            union \
-            select m.group_id from up \
-            join group_member m on m.tenant_id = $1 and m.member_kind = 'group' and m.member_id = up.id \
-            join directory_group g on g.tenant_id = $1 and g.id = m.group_id and g.deleted_at is null \
-         ) select id from up",
-        args![tenant, member_kind, member],
-        |row| row.id(0),
-    )
-}
 
 /// Every assignment of a collection, with its document.
 pub fn assignments(tx: &mut dyn Tx, tenant: Uuid, kind: &str) -> Result<Vec<(Uuid, Assignment)>> {
@@ -135,82 +118,9 @@ pub fn assignments(tx: &mut dyn Tx, tenant: Uuid, kind: &str) -> Result<Vec<(Uui
     )
 }
 
-/// A document as far as resolving needs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Document {
-    /// Its id.
-    pub id: Uuid,
-    /// Its Graph type.
-    pub odata_type: String,
-    /// Its display name.
-    pub name: String,
-    /// JSON.
-    pub body: String,
-    /// Its version.
-    pub version: i64,
-}
-
 /// Id and version of every document of a collection.
 pub fn versions(tx: &mut dyn Tx, tenant: Uuid, kind: &str) -> Result<Vec<(Uuid, i64)>> {
     tx.all("select id, version from document where tenant_id = $1 and kind = $2", args![tenant, kind], |row| {
         Ok((row.id(0)?, row.int(1)?))
     })
-}
-
-/// One document.
-pub fn document(tx: &mut dyn Tx, tenant: Uuid, kind: &str, id: Uuid) -> Result<Option<Document>> {
-    tx.one(
-        "select id, odata_type, display_name, body, version from document \
-         where tenant_id = $1 and kind = $2 and id = $3",
-        args![tenant, kind, id],
-        |row| {
-            Ok(Document {
-                id: row.id(0)?,
-                odata_type: row.text(1)?,
-                name: row.text(2)?,
-                body: row.text(3)?,
-                version: row.int(4)?,
-            })
-        },
-    )
-}
-
-/// Marks of a channel: dirty and computed sequence. None where the channel has no state row.
-pub fn marks(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<Option<(i64, i64)>> {
-    tx.one(
-        "select dirty_seq, computed_seq from device_state where tenant_id = $1 and enrollment_id = $2",
-        args![tenant, enrollment],
-        |row| Ok((row.int(0)?, row.int(1)?)),
-    )
-}
-
-/// Stores what was computed up to a sequence.
-pub fn computed(
-    tx: &mut dyn Tx,
-    tenant: Uuid,
-    enrollment: Uuid,
-    seq: i64,
-    hashes: (&[u8], &[u8]),
-    now: i64,
-) -> Result<()> {
-    tx.execute(
-        "insert into device_state (tenant_id, enrollment_id, dirty_seq, computed_seq, desired_hash, reported_hash, \
-            computed_at) values ($1, $2, $3, $3, $4, $5, $6) \
-         on conflict (tenant_id, enrollment_id) do update set \
-            computed_seq = case when device_state.computed_seq > excluded.computed_seq \
-                then device_state.computed_seq else excluded.computed_seq end, \
-            desired_hash = excluded.desired_hash, reported_hash = excluded.reported_hash, \
-            computed_at = excluded.computed_at",
-        args![tenant, enrollment, seq, hashes.0, hashes.1, now],
-    )?;
-    Ok(())
-}
-
-/// Stores the reported hash alone.
-pub fn reported(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, hash: &[u8]) -> Result<()> {
-    tx.execute(
-        "update device_state set reported_hash = $3 where tenant_id = $1 and enrollment_id = $2",
-        args![tenant, enrollment, hash],
-    )?;
-    Ok(())
 }

@@ -1,1 +1,33 @@
-//! Desired state: resolve, compute, render, reconcile, status.
+//! Desired state: from assignments to commands, and from answers to truth.
+//!
+//! [`Service::compute`] resolves what a channel should have and queues the differences; [`answers`]
+//! takes what the device says; [`render`](Service::render_item) makes bytes at hand-out; [`dirty`] marks
+//! channels whose desired state may have changed; [`status`] tells what is true of a policy on a device.
+//! The rules are pure and in the crate `domain` (`assignment`, `resolve`, `reconcile`).
+//!
+//! [`Service::compute`]: crate::Service::compute
+
+pub mod answers;
+pub mod compute;
+pub mod custom;
+pub mod documents;
+pub mod render;
+pub mod variables;
+
+mod queue;
+#[cfg(test)]
+mod tests;
+
+/// The collection whose documents become profiles.
+pub const CONFIGURATIONS: &str = "deviceConfigurations";
+
+/// Top-level `PayloadIdentifier` of the profile that a document becomes. Ours alone, so that profiles
+/// of different documents never replace one another.
+pub fn profile_identifier(document: uuid::Uuid) -> String {
+    format!("org.muster.profile.{document}")
+}
+
+/// The document behind a profile identifier of ours.
+pub fn document_of(identifier: &str) -> Option<uuid::Uuid> {
+    identifier.strip_prefix("org.muster.profile.").and_then(|id| id.parse().ok())
+}

@@ -1,0 +1,395 @@
+//! Compute: what a channel should have, and the commands that bring it there.
+//!
+//! One transaction: the dirty sequence is read first and stored at the end, so that a change in
+//! between leaves the channel dirty; commands, items and exceptions are written with it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use muster_domain::{
+    assignment::{Assignment, Intent, Subject as Reached, reach},
+    catalogue::{Channel, EnrollmentKind, Platform, Version},
+    reconcile::{self, Step, UNKNOWN, reconcile},
+    resolve::{Applied, Resolved, Withheld, enrollment_kind, resolve},
+};
+use muster_storage::{
+    self as storage, Tx, commands, device_states,
+    groups::{self, Member, MemberKind},
+    items::{self, Item, state},
+    setting_states::{self, SettingState},
+    subjects::{self, Subject},
+};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{CONFIGURATIONS, documents::PreparedDocuments};
+use crate::{Result, Service};
+
+/// Differences that one run sends at most; the channel stays dirty for the rest.
+const COMMANDS: usize = 64;
+
+/// What a run came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Computed {
+    /// Commands queued.
+    pub queued: usize,
+    /// Nothing is left to compute.
+    pub settled: bool,
+}
+
+impl Service {
+    /// Recomputes a channel's desired state and queues the differences. Cheap when it is not dirty.
+    pub async fn compute(&self, tenant: Uuid, enrollment: Uuid) -> Result<Computed> {
+        let now = self.clock.now();
+        let ids: Vec<Uuid> = (0..COMMANDS).map(|_| self.random.id(now)).collect();
+        let documents = self.prepared.clone();
+        self.store
+            .write(tenant, move |tx| {
+                let run = Run { tenant, enrollment, ids: &ids, now, documents: &documents };
+                Ok(run.compute(tx)?)
+            })
+            .await
+    }
+}
+
+/// One run.
+pub(crate) struct Run<'a> {
+    pub tenant: Uuid,
+    pub enrollment: Uuid,
+    pub ids: &'a [Uuid],
+    pub now: i64,
+    pub documents: &'a Arc<PreparedDocuments>,
+}
+
+impl Run<'_> {
+    pub(crate) fn compute(&self, tx: &mut dyn Tx) -> storage::Result<Computed> {
+        let Some(marks) = device_states::by_enrollment(tx, self.tenant, self.enrollment)?.filter(|s| s.is_dirty()) else {
+            return Ok(Computed { queued: 0, settled: true });
+        };
+        let Some(subject) = subjects::of_enrollment(tx, self.tenant, self.enrollment)? else {
+            return Ok(Computed { queued: 0, settled: true });
+        };
+        if subject.state != "enrolled" {
+            return Ok(Computed { queued: 0, settled: true });
+        }
+        let resolved = match channel(&subject) {
+            Some(channel) => resolve(&self.applied(tx, &subject)?, &channel),
+            None => Vec::new(),
+        };
+        let (queued, all) = self.write_items(tx, &subject, &resolved)?;
+        self.write_exceptions(tx, &subject, &resolved)?;
+        if all {
+            let (desired, reported) = hashes(&items::of_enrollment(tx, self.tenant, self.enrollment)?);
+            let (tenant, enrollment, token) = (self.tenant, self.enrollment, marks.declarations_token.as_deref());
+            device_states::set_desired(tx, tenant, enrollment, marks.dirty_seq, &desired, token, self.now)?;
+            device_states::set_reported(tx, tenant, enrollment, &reported)?;
+        }
+        Ok(Computed { queued, settled: all })
+    }
+
+    /// The documents that reach the subject.
+    fn applied(&self, tx: &mut dyn Tx, subject: &Subject) -> storage::Result<Vec<Applied>> {
+        let mut reached = Reached { licensed_user: subject.licensed_user, ..Reached::default() };
+        if let Some(person) = subject.person_id {
+            reached.user_groups =
+                groups::groups_of(tx, self.tenant, Member { kind: MemberKind::User, id: person })?.into_iter().collect();
+        }
+        reached.device_groups =
+            groups::groups_of(tx, self.tenant, Member { kind: MemberKind::Device, id: subject.directory_id })?.into_iter().collect();
+        let mut assigned: BTreeMap<Uuid, Vec<Assignment>> = BTreeMap::new();
+        for (document, assignment) in subjects::assignments(tx, self.tenant, CONFIGURATIONS)? {
+            assigned.entry(document).or_default().push(assignment);
+        }
+        // Filters are not evaluated yet: an assignment that stands on one does not count.
+        assigned.retain(|_, list| reach(list, &reached, &|_| None).intent == Some(Intent::Apply));
+        let versions: BTreeMap<Uuid, i64> = if assigned.is_empty() {
+            BTreeMap::new()
+        } else {
+            subjects::versions(tx, self.tenant, CONFIGURATIONS)?.into_iter().collect()
+        };
+        let mut applied = Vec::new();
+        for id in assigned.into_keys() {
+            let Some(version) = versions.get(&id).copied() else { continue };
+            let Some(ready) = self.documents.get(tx, self.tenant, CONFIGURATIONS, id, version)? else { continue };
+            let Some(prepared) = ready.prepared else { continue };
+            let mut references = BTreeMap::new();
+            for id in prepared.built.iter().flat_map(|built| &built.references) {
+                let Some(version) = versions.get(id).copied() else { continue };
+                let referred = self.documents.get(tx, self.tenant, CONFIGURATIONS, *id, version)?;
+                if let Some(built) = referred.and_then(|ready| ready.prepared).and_then(|p| p.built.clone()) {
+                    references.insert(*id, built.fingerprint);
+                }
+            }
+            applied.push(Applied { kind: CONFIGURATIONS.to_owned(), id, name: ready.name, prepared, references });
+        }
+        Ok(applied)
+    }
+
+    /// Writes items and queues commands; answers how many, and whether that was all.
+    fn write_items(
+        &self,
+        tx: &mut dyn Tx,
+        subject: &Subject,
+        resolved: &[Resolved],
+    ) -> storage::Result<(usize, bool)> {
+        let mut known: BTreeMap<String, Item> = BTreeMap::new();
+        let mut have = BTreeMap::new();
+        for mut item in items::of_enrollment(tx, self.tenant, self.enrollment)? {
+            if item.kind == "profile" {
+                have.insert(item.key.clone(), self.have(tx, &mut item)?);
+                known.insert(item.key.clone(), item);
+            }
+        }
+        let wanted: BTreeMap<String, &Resolved> = resolved.iter().map(|one| (one.key(), one)).collect();
+        let want: BTreeMap<String, reconcile::Version> = wanted
+            .iter()
+            .filter_map(|(key, one)| Some((key.clone(), version(one.content.as_ref()?))))
+            .collect();
+        let steps = reconcile(&want, &have);
+        let mut ids = self.ids.iter();
+        let (mut queued, mut all) = (0, true);
+        let keys: BTreeSet<&String> = known.keys().chain(wanted.keys()).collect();
+        for key in keys {
+            let before = known.get(key);
+            let mut item = before.cloned().unwrap_or_else(|| self.fresh(key));
+            if let Some(one) = wanted.get(key) {
+                item.document_kind = Some(one.kind.clone());
+                item.document_id = Some(one.id);
+            }
+            match steps.get(key) {
+                Some(step @ (Step::Install(_) | Step::Remove)) => {
+                    let Some(id) = ids.next() else {
+                        all = false;
+                        continue;
+                    };
+                    self.supersede(tx, &mut item)?;
+                    self.queue(tx, subject, &mut item, *id, step)?;
+                    queued += 1;
+                }
+                Some(Step::Forget) if !wanted.contains_key(key) => {
+                    self.supersede(tx, &mut item)?;
+                    items::remove(tx, self.tenant, self.enrollment, key)?;
+                    continue;
+                }
+                Some(Step::Forget) => {
+                    self.supersede(tx, &mut item)?;
+                    item.desired_version = None;
+                }
+                Some(Step::Rest) | None => {}
+            }
+            if !wanted.contains_key(key) {
+                item.content = "{}".to_owned();
+            }
+            if let Some(one) = wanted.get(key) {
+                item.content = content(one);
+                if let Some(version) = want.get(key) {
+                    item.desired_version = Some(version.clone());
+                }
+            }
+            item.state = shown(&item).to_owned();
+            if before != Some(&item) {
+                item.changed_at = self.now;
+                items::put(tx, self.tenant, &item)?;
+            }
+        }
+        Ok((queued, all))
+    }
+
+    /// What is recorded of an item. A command that is gone without an answer (called back by someone
+    /// else) leaves nobody knowing what the device holds.
+    fn have(&self, tx: &mut dyn Tx, item: &mut Item) -> storage::Result<reconcile::Have> {
+        let mut handed_out = false;
+        if let Some(command) = item.command_id {
+            match commands::by_id(tx, self.tenant, self.enrollment, command)? {
+                Some(command) => handed_out = command.attempts > 0,
+                None => {
+                    item.command_id = None;
+                    item.reported_version = Some(UNKNOWN.to_vec());
+                }
+            }
+        }
+        Ok(item.have(handed_out, self.now))
+    }
+
+    fn fresh(&self, key: &str) -> Item {
+        Item {
+            enrollment_id: self.enrollment,
+            key: key.to_owned(),
+            kind: "profile".to_owned(),
+            document_kind: None,
+            document_id: None,
+            desired_version: None,
+            reported_version: None,
+            content: "{}".to_owned(),
+            state: state::PENDING.to_owned(),
+            error: None,
+            command_id: None,
+            attempts: 0,
+            retry_at: None,
+            changed_at: self.now,
+        }
+    }
+
+    /// Withdraws the command on its way, if any. One that was handed out may still take effect: then
+    /// nobody can tell what the device holds.
+    fn supersede(&self, tx: &mut dyn Tx, item: &mut Item) -> storage::Result<()> {
+        let Some(command) = item.command_id.take() else { return Ok(()) };
+        if super::queue::withdraw(tx, self.tenant, self.enrollment, command, self.now)? {
+            item.reported_version = Some(UNKNOWN.to_vec());
+        }
+        Ok(())
+    }
+
+    fn queue(
+        &self,
+        tx: &mut dyn Tx,
+        subject: &Subject,
+        item: &mut Item,
+        id: Uuid,
+        step: &Step,
+    ) -> storage::Result<()> {
+        let (request_type, version) = match step {
+            Step::Install(version) => ("InstallProfile", Some(version.clone())),
+            _ => ("RemoveProfile", None),
+        };
+        let payload = json!({ "item": item.key, "version": version.as_deref().map(hex::encode) });
+        super::queue::enqueue(tx, self.tenant, subject, id, request_type, &payload, self.now)?;
+        if item.desired_version != version {
+            item.attempts = 0;
+            item.error = None;
+        }
+        item.desired_version = version;
+        item.command_id = Some(id);
+        item.retry_at = None;
+        Ok(())
+    }
+
+    fn write_exceptions(&self, tx: &mut dyn Tx, subject: &Subject, resolved: &[Resolved]) -> storage::Result<()> {
+        let mut want: BTreeMap<(String, Uuid, String), SettingState> = BTreeMap::new();
+        for one in resolved {
+            for exception in &one.exceptions {
+                let sources: Vec<Value> = exception
+                    .sources
+                    .iter()
+                    .map(|source| json!({ "id": source.id, "displayName": source.name }))
+                    .collect();
+                let row = SettingState {
+                    document_kind: one.kind.clone(),
+                    document_id: one.id,
+                    setting: exception.setting.clone(),
+                    state: match exception.why {
+                        Withheld::Conflict => state::CONFLICT,
+                        Withheld::NotApplicable => state::NOT_APPLICABLE,
+                    }
+                    .to_owned(),
+                    reason: Some(exception.reason.clone()),
+                    sources: Value::Array(sources).to_string(),
+                    changed_at: self.now,
+                };
+                want.insert((one.kind.clone(), one.id, exception.setting.clone()), row);
+            }
+        }
+        // A Mac's device and user channel share the device's rows: each touches its documents only.
+        let ours: BTreeSet<Uuid> = items::of_enrollment(tx, self.tenant, self.enrollment)?
+            .iter()
+            .filter_map(|item| item.document_id)
+            .chain(resolved.iter().map(|one| one.id))
+            .collect();
+        let others: BTreeSet<Uuid> = items::of_device(tx, self.tenant, subject.device_id)?
+            .iter()
+            .filter(|item| item.enrollment_id != self.enrollment)
+            .filter_map(|item| item.document_id)
+            .collect();
+        for row in setting_states::of_device(tx, self.tenant, subject.device_id)? {
+            if others.contains(&row.document_id) && !ours.contains(&row.document_id) {
+                continue;
+            }
+            let key = (row.document_kind.clone(), row.document_id, row.setting.clone());
+            match want.remove(&key) {
+                Some(new) if SettingState { changed_at: row.changed_at, ..new.clone() } != row => {
+                    setting_states::put(tx, self.tenant, subject.device_id, &new)?;
+                }
+                Some(_) => {}
+                None => setting_states::remove(tx, self.tenant, subject.device_id, &row)?,
+            }
+        }
+        for row in want.values() {
+            setting_states::put(tx, self.tenant, subject.device_id, row)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the rules see of a channel; none for a platform we do not deliver to.
+pub(crate) fn channel(subject: &Subject) -> Option<Channel> {
+    let platform = Platform::of(&subject.platform)?;
+    let enrollment = enrollment_kind(&subject.enrollment_type);
+    Some(Channel {
+        platform,
+        version: Version::lenient(subject.os_version.as_deref().unwrap_or("0")),
+        supervised: match platform {
+            Platform::Ios => subject.is_supervised,
+            // Apple counts a Mac with user-approved device enrollment as supervised.
+            Platform::MacOs => enrollment == EnrollmentKind::Device,
+        },
+        enrollment,
+        user_channel: subject.channel == "appleUser",
+    })
+}
+
+/// A version names logical content.
+pub(crate) fn version(content: &Value) -> reconcile::Version {
+    muster_pki::sha256(content.to_string().as_bytes()).to_vec()
+}
+
+/// What stands in `item.content`: the logical content, the names of its settings, and what was left out.
+fn content(one: &Resolved) -> String {
+    let conflict = one.exceptions.iter().any(|exception| exception.why == Withheld::Conflict);
+    json!({
+        "name": one.name,
+        "content": one.content,
+        "settings": one.settings,
+        "conflict": conflict,
+    })
+    .to_string()
+}
+
+/// The state that an administrator sees of an item.
+pub(crate) fn shown(item: &Item) -> &'static str {
+    let content: Value = serde_json::from_str(&item.content).unwrap_or_default();
+    let conflict = content["conflict"].as_bool().unwrap_or(false);
+    match (&item.desired_version, &item.reported_version) {
+        (None, None) if item.command_id.is_none() && conflict => state::CONFLICT,
+        (None, None) if item.command_id.is_none() => state::NOT_APPLICABLE,
+        (desired, reported) if desired == reported && item.command_id.is_none() => {
+            if item.error.is_some() {
+                state::ERROR
+            } else if conflict {
+                state::CONFLICT
+            } else {
+                state::SUCCEEDED
+            }
+        }
+        (None, Some(_)) if item.error.is_some() && item.command_id.is_none() => state::ERROR,
+        _ => state::PENDING,
+    }
+}
+
+/// Hashes over (item, desired version) and (item, reported version).
+pub(crate) fn hashes(items: &[Item]) -> ([u8; 32], [u8; 32]) {
+    let over = |side: fn(&Item) -> &Option<Vec<u8>>| {
+        let mut text = Vec::new();
+        for item in items {
+            if let Some(version) = side(item) {
+                text.extend_from_slice(item.key.as_bytes());
+                text.push(0);
+                text.extend_from_slice(version);
+                text.push(0);
+            }
+        }
+        muster_pki::sha256(&text)
+    };
+    (over(|item| &item.desired_version), over(|item| &item.reported_version))
+}

@@ -1,0 +1,52 @@
+//! The commands of items: queued, and withdrawn when overtaken.
+
+use muster_storage::{
+    self as storage, Tx,
+    commands::{self, NewCommand, Which},
+    subjects::Subject,
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Items go after actions and before inventory.
+const PRIORITY: i64 = 50;
+
+/// Queues a command of origin `item`.
+pub(super) fn enqueue(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    subject: &Subject,
+    id: Uuid,
+    request_type: &str,
+    payload: &Value,
+    now: i64,
+) -> storage::Result<()> {
+    let command = NewCommand {
+        id,
+        enrollment: subject.enrollment_id,
+        device: subject.device_id,
+        request_type: request_type.to_owned(),
+        payload: payload.to_string(),
+        origin: "item".to_owned(),
+        action: None,
+        destructive: false,
+        priority: PRIORITY,
+        held: false,
+        not_before: 0,
+        expires_at: None,
+        now,
+    };
+    commands::enqueue(tx, tenant, &command)
+}
+
+/// Withdraws a command. True where it was handed out before, and may still take effect.
+pub(super) fn withdraw(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    enrollment: Uuid,
+    command: Uuid,
+    now: i64,
+) -> storage::Result<bool> {
+    let withdrawn = commands::cancel_for(tx, tenant, Which::One(enrollment, command), now)?;
+    Ok(withdrawn.iter().any(|command| command.attempts > 0))
+}

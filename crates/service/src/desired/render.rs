@@ -1,0 +1,152 @@
+//! Render: bytes of an item at hand-out. Secrets, challenges and signatures are made here and stored
+//! nowhere in the clear; identifiers are the same for the same version.
+
+use muster_apple::{
+    Request,
+    plist::{Dictionary, Value as Plist},
+    profile::{Payload, Profile, Scope},
+    requests,
+};
+use muster_storage::{documents, items, subjects};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::{CONFIGURATIONS, answers::Order, custom, profile_identifier};
+use crate::{Error, Result, Service};
+
+/// What rendering reads.
+pub(crate) struct Material {
+    pub content: Value,
+    pub name: String,
+    pub version: Vec<u8>,
+    pub document: Uuid,
+    pub subject: subjects::Subject,
+    /// The document itself and those it refers to, for shapes that need building.
+    pub documents: Vec<documents::Document>,
+}
+
+impl Service {
+    /// The request that carries out a command of origin `item`, made now. `None`: the command was
+    /// overtaken; drop it and go on with the next.
+    pub async fn render_item(
+        &self,
+        tenant: Uuid,
+        enrollment: Uuid,
+        command: Uuid,
+        payload: &str,
+    ) -> Result<Option<Request>> {
+        let order = Order::read(payload)?;
+        let Some(version) = order.version() else {
+            let document = order.item.strip_prefix("profile:").and_then(|id| id.parse().ok());
+            let document = document.ok_or_else(|| Error::internal("a removal names no document"))?;
+            return Ok(Some(requests::remove_profile(&profile_identifier(document))));
+        };
+        let key = order.item.clone();
+        let material = self
+            .store
+            .read(tenant, move |tx| {
+                let Some(item) = items::by_key(tx, tenant, enrollment, &key)? else { return Ok(None) };
+                if item.command_id != Some(command) || item.desired_version.as_ref() != Some(&version) {
+                    return Ok(None);
+                }
+                let Some(subject) = subjects::of_enrollment(tx, tenant, enrollment)? else { return Ok(None) };
+                let stored: Value = serde_json::from_str(&item.content).map_err(Error::internal)?;
+                let content = stored["content"].clone();
+                let mut read = Vec::new();
+                let Some(document) = item.document_id else { return Ok(None) };
+                if content["shape"] != "settings" {
+                    let references = content["references"].as_object().into_iter().flat_map(Map::keys);
+                    for id in std::iter::once(document).chain(references.filter_map(|id| id.parse().ok())) {
+                        let Some(found) = documents::by_id(tx, tenant, CONFIGURATIONS, id)? else { return Ok(None) };
+                        read.push(found);
+                    }
+                }
+                Ok::<_, Error>(Some(Material {
+                    content,
+                    name: stored["name"].as_str().unwrap_or_default().to_owned(),
+                    version: version.clone(),
+                    document,
+                    subject,
+                    documents: read,
+                }))
+            })
+            .await?;
+        let Some(material) = material else { return Ok(None) };
+        let profile = self.build_profile(tenant, command, &material).await?;
+        let Some(profile) = profile else { return Ok(None) };
+        Ok(Some(requests::install_profile(self.sign_item_profile(profile.encode()).await?)))
+    }
+
+    async fn build_profile(&self, tenant: Uuid, command: Uuid, material: &Material) -> Result<Option<Profile>> {
+        let _ = (tenant, command);
+        let mut profile = match material.content["shape"].as_str() {
+            Some("settings") => settings_profile(material),
+            Some("custom") => match custom_profile(material)? {
+                Some(profile) => profile,
+                None => return Ok(None),
+            },
+            other => return Err(Error::internal(format!("an item has the unknown shape {other:?}"))),
+        };
+        profile.identifier = profile_identifier(material.document);
+        profile.uuid = uuid_of(&material.version, "");
+        if material.subject.platform.eq_ignore_ascii_case("macOS") {
+            let user = material.subject.channel == "appleUser";
+            profile.scope = Some(if user { Scope::User } else { Scope::System });
+        }
+        Ok(Some(profile))
+    }
+
+    async fn sign_item_profile(&self, profile: Vec<u8>) -> Result<Vec<u8>> {
+        Ok(profile)
+    }
+}
+
+/// A payload's UUID: the same for the same version and part.
+pub(crate) fn uuid_of(version: &[u8], part: &str) -> String {
+    let hash = muster_pki::sha256(&[version, b"/", part.as_bytes()].concat());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().hyphenated().to_string().to_uppercase()
+}
+
+/// A profile of catalogue settings: one payload a payload type.
+fn settings_profile(material: &Material) -> Profile {
+    let identifier = profile_identifier(material.document);
+    let payloads = material.content["payloads"].as_object().into_iter().flatten();
+    let payloads = payloads
+        .map(|(kind, keys)| {
+            let content = keys.as_object().map(dictionary).unwrap_or_default();
+            Payload::new(kind, &format!("{identifier}.{kind}"), &uuid_of(&material.version, kind), content)
+                .titled(&material.name)
+        })
+        .collect();
+    Profile::new(&identifier, "", &material.name, payloads)
+}
+
+fn custom_profile(material: &Material) -> Result<Option<Profile>> {
+    let Some(document) = material.documents.first() else { return Ok(None) };
+    let body = document.properties()?;
+    match custom::read(&body) {
+        Ok(profile) => Ok(Some(custom::personal(profile, material))),
+        Err(refused) => Err(Error::internal(format!("a stored custom profile does not read: {refused}"))),
+    }
+}
+
+/// JSON as a property list; nulls are left out.
+pub(crate) fn dictionary(members: &Map<String, Value>) -> Dictionary {
+    members.iter().filter_map(|(key, value)| Some((key.clone(), plist(value)?))).collect()
+}
+
+fn plist(value: &Value) -> Option<Plist> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Bool(truth) => Plist::Boolean(*truth),
+        Value::Number(number) => match number.as_i64() {
+            Some(whole) => Plist::Integer(whole.into()),
+            None => Plist::Real(number.as_f64()?),
+        },
+        Value::String(text) => Plist::String(text.clone()),
+        Value::Array(list) => Plist::Array(list.iter().filter_map(plist).collect()),
+        Value::Object(members) => Plist::Dictionary(dictionary(members)),
+    })
+}
