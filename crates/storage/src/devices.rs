@@ -264,6 +264,15 @@ pub fn forget_category(tx: &mut dyn Tx, tenant: Uuid, category: Uuid, now: i64) 
     )
 }
 
+/// Writes a category's new name on every device that has it; answers how many.
+pub fn rename_category(tx: &mut dyn Tx, tenant: Uuid, category: Uuid, name: &str, now: i64) -> Result<u64> {
+    tx.execute(
+        "update device set category_name = $3, version = version + 1, modified_at = $4
+          where tenant_id = $1 and category_id = $2",
+        args![tenant, category, name, now],
+    )
+}
+
 /// Ids of live devices in the order of ids, for jobs that walk the fleet in chunks.
 pub fn ids_after(tx: &mut dyn Tx, tenant: Uuid, after: Option<Uuid>, limit: i64) -> Result<Vec<Uuid>> {
     tx.all(

@@ -13,6 +13,8 @@ use crate::{Dialect, Error, Scope, Value};
 pub(crate) struct Text {
     pub(crate) sql: String,
     pub(crate) tenant_table: Option<String>,
+    /// It makes a job: whoever runs jobs is woken after the commit.
+    pub(crate) makes_job: bool,
 }
 
 /// Statement texts that were read before, a cache per connection. Bounded: dynamic filters make new texts.
@@ -40,6 +42,7 @@ impl Texts {
                 Dialect::Sqlite => number_parameters(&engine_words(Dialect::Sqlite, sql)),
                 Dialect::Postgres => engine_words(Dialect::Postgres, sql),
             },
+            makes_job: sql.trim_start().starts_with("insert into job "),
             tenant_table: tables(sql).into_iter().find(|table| !is_server_wide(table)),
         });
         self.known.insert(sql.to_owned(), Rc::clone(&text));

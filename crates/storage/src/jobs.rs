@@ -93,6 +93,18 @@ pub fn claim(tx: &mut dyn Tx, claim: Uuid, now: i64, lease: i64, limit: i64) -> 
     Ok(claimed)
 }
 
+/// True where [`claim`] would find something.
+pub fn any_due(tx: &mut dyn Tx, now: i64) -> Result<bool> {
+    let due = tx.one(
+        "select 1 from job
+          where run_at <= $1 and set_aside_at is null
+            and (claim is null or claimed_until <= lease_clock($1)) limit 1",
+        args![now],
+        |row| row.int(0),
+    )?;
+    Ok(due.is_some())
+}
+
 /// The job is done: removes it. False if the claim was lost meanwhile.
 pub fn finish(tx: &mut dyn Tx, id: Uuid, claim: Uuid) -> Result<bool> {
     Ok(tx.execute("delete from job where id = $1 and claim = $2", args![id, claim])? > 0)

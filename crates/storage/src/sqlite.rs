@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::dialect::Texts;
@@ -51,6 +52,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> crate::Result<Engine> {
     migrate::sqlite(&mut writer)?;
     let constraints = Arc::new(constraints(&writer)?);
     let counters = Arc::new(Counters::default());
+    let job_enqueued = Arc::new(Notify::new());
     let writes = Arc::new(Queue::new(WAITING, 1));
     let reads = Arc::new(Queue::new(WAITING, options.readers));
 
@@ -60,11 +62,12 @@ pub(crate) fn open(path: &Path, options: &Options) -> crate::Result<Engine> {
     let thread = |name: String, connection: Connection, queue: &Arc<Queue>, body: fn(&mut Worker, &Queue)| {
         let queue = Arc::clone(queue);
         let (constraints, counters) = (Arc::clone(&constraints), Arc::clone(&counters));
+        let job_enqueued = Arc::clone(&job_enqueued);
         std::thread::Builder::new()
             .name(name)
             .spawn(move || {
                 let texts = Texts::new(Dialect::Sqlite);
-                body(&mut Worker { connection, texts, constraints, counters }, &queue);
+                body(&mut Worker { connection, texts, constraints, counters, job_enqueued, made_job: false }, &queue);
             })
             .map_err(|error| Error::Unavailable(format!("no thread for the database: {error}")))
     };
@@ -72,7 +75,7 @@ pub(crate) fn open(path: &Path, options: &Options) -> crate::Result<Engine> {
     for (n, reader) in readers.into_iter().enumerate() {
         thread(format!("store-reader-{n}"), reader, &reads, read_loop)?;
     }
-    Ok(Engine { dialect: Dialect::Sqlite, writes, reads, counters })
+    Ok(Engine { dialect: Dialect::Sqlite, writes, reads, counters, job_enqueued })
 }
 
 /// Opens the file with the settings every connection of Muster uses.
@@ -102,6 +105,9 @@ struct Worker {
     texts: Texts,
     constraints: Arc<Constraints>,
     counters: Arc<Counters>,
+    job_enqueued: Arc<Notify>,
+    /// Since the last commit a statement made a job.
+    made_job: bool,
 }
 
 impl Worker {
@@ -209,6 +215,9 @@ fn write_loop(worker: &mut Worker, queue: &Queue) {
         for work in group {
             work.answer();
         }
+        if std::mem::take(&mut worker.made_job) {
+            worker.job_enqueued.notify_one();
+        }
     }
     // The last connection to close would checkpoint too; doing it here keeps the log small for a backup.
     let _ = worker.connection.execute_batch("pragma optimize");
@@ -259,6 +268,7 @@ impl SqliteTx<'_> {
         }
         self.left -= 1;
         let text = self.worker.texts.get(sql);
+        self.worker.made_job |= text.makes_job;
         let outcome = text.check(self.scope, args).and_then(|()| {
             Counters::add(&self.worker.counters.statements, 1);
             let constraints = &self.worker.constraints;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
 use crate::queue::{Job, Queue};
@@ -50,6 +50,7 @@ pub(crate) struct Engine {
     pub(crate) writes: Arc<Queue>,
     pub(crate) reads: Arc<Queue>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) job_enqueued: Arc<Notify>,
 }
 
 impl Drop for Engine {
@@ -151,6 +152,11 @@ impl Store {
             return outcome;
         }
         Err(Error::Unavailable("the store is stopping".into()).into())
+    }
+
+    /// Waits until this process has committed a new job.
+    pub async fn job_enqueued(&self) {
+        self.engine.job_enqueued.notified().await;
     }
 
     /// The engine behind.

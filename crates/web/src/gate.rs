@@ -35,7 +35,7 @@ pub struct Row {
     /// Authentication class.
     pub auth: Auth,
     /// Permission.
-    pub permission: Option<&'static str>,
+    pub permission: Option<muster_domain::roles::Permission>,
     /// Most bytes of a body.
     pub body_limit: usize,
     /// Path pattern.

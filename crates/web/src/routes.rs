@@ -55,7 +55,7 @@ pub struct Route {
     /// Authentication class.
     pub auth: Auth,
     /// Permission an operator needs; the Graph entry looks its own up in the resource registry.
-    pub permission: Option<&'static str>,
+    pub permission: Option<muster_domain::roles::Permission>,
     /// Most bytes of a body; 0 where none is expected.
     pub body_limit: usize,
     /// Also served by the plain HTTP listener (SCEP, CRL, OCSP only).

@@ -1,1 +1,7 @@
-//! Operators, tokens, the first set-up.
+//! Operators and their tokens, and what is set up at the server's own keyboard.
+//!
+//! What does not live here: what a role may do (`domain::roles`) and signing in (`sign_in`).
+
+mod keyboard;
+
+pub use keyboard::{NewAdmin, NewKeyboardToken};

@@ -1,1 +1,13 @@
-//! Users, groups, licences, leavers, CSV import.
+//! People, groups and licences: the directory as Graph shows it.
+//!
+//! Bodies and views are Graph's JSON; what Graph calls a user is a `person` row here. What does not
+//! live here: passwords at sign-in (`sign_in`), roles (`operators`), device records (`devices`).
+
+mod licences;
+pub(crate) mod settings;
+mod users;
+
+pub use licences::Licensing;
+pub(crate) use licences::seat_for_new;
+pub use users::{SKU_ID, SKU_PART_NUMBER, user_view};
+pub(crate) use users::{check_principal_name, keep_an_owner, time_text, unique_name};

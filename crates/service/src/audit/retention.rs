@@ -1,0 +1,27 @@
+//! What is kept for how long: command history, events, expired lookups.
+
+use muster_storage::{Scope, commands, lookups, outbox};
+use uuid::Uuid;
+
+use crate::{Result, Service};
+
+const DAY: i64 = 24 * 60 * 60 * 1_000;
+/// Finished commands are kept this long.
+const HISTORY: i64 = 90 * DAY;
+/// Events are kept this long; a consumer that is away longer starts over.
+const EVENTS: i64 = 7 * DAY;
+/// Rows removed in one transaction, so that none is long.
+const AT_ONCE: i64 = 500;
+
+impl Service {
+    /// Removes what has been kept long enough.
+    pub(crate) async fn apply_retention(&self, tenant: Uuid, now: i64) -> Result<()> {
+        let more = |removed: u64| removed == AT_ONCE as u64;
+        while more(
+            self.store.write(tenant, move |tx| commands::prune_history(tx, tenant, now - HISTORY, AT_ONCE)).await?,
+        ) {}
+        while more(self.store.write(tenant, move |tx| outbox::prune(tx, tenant, now - EVENTS, AT_ONCE)).await?) {}
+        while more(self.store.write(Scope::Server, move |tx| lookups::remove_expired(tx, now, AT_ONCE)).await?) {}
+        Ok(())
+    }
+}

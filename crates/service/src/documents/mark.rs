@@ -1,0 +1,178 @@
+//! Which devices must look again after a document or its assignments changed: a job walks them in
+//! chunks, marks each channel dirty and asks it to connect.
+
+use std::collections::BTreeSet;
+
+use muster_storage::{
+    self as storage, Tx, assignments,
+    assignments::Assignment,
+    device_states, devices,
+    groups::{self, MemberKind},
+    jobs,
+    jobs::NewJob,
+};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Error, Result, Service};
+
+/// The job that marks.
+pub const JOB: &str = "documents.mark";
+/// Devices a transaction marks.
+const CHUNK: usize = 500;
+
+/// Whom a change reaches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Targets {
+    /// Every device, or every licensed user.
+    #[serde(default)]
+    pub everything: bool,
+    /// Members of these groups.
+    #[serde(default)]
+    pub groups: BTreeSet<Uuid>,
+    /// Whatever this document (collection, id) is assigned to when the job runs.
+    #[serde(default)]
+    pub document: Option<(String, Uuid)>,
+}
+
+impl Targets {
+    /// Whom these assignments reach.
+    pub fn of<'a>(assignments: impl IntoIterator<Item = &'a Assignment>) -> Targets {
+        let mut targets = Targets::default();
+        for assignment in assignments {
+            match assignment.group_id {
+                Some(group) => {
+                    targets.groups.insert(group);
+                }
+                None => targets.everything = true,
+            }
+        }
+        targets
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.everything && self.groups.is_empty() && self.document.is_none()
+    }
+}
+
+/// Enqueues marking whom the document reaches; several changes wait as one job.
+pub fn enqueue_document(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    job: Uuid,
+    kind: &str,
+    document: Uuid,
+    now: i64,
+) -> storage::Result<()> {
+    let key = document.to_string();
+    let targets = Targets { document: Some((kind.to_owned(), document)), ..Targets::default() };
+    enqueue(tx, tenant, job, Some(&key), &targets, now)
+}
+
+/// Enqueues marking these.
+pub fn enqueue_targets(tx: &mut dyn Tx, tenant: Uuid, job: Uuid, targets: &Targets, now: i64) -> storage::Result<()> {
+    if targets.is_empty() {
+        return Ok(());
+    }
+    enqueue(tx, tenant, job, None, targets, now)
+}
+
+fn enqueue(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    id: Uuid,
+    key: Option<&str>,
+    targets: &Targets,
+    now: i64,
+) -> storage::Result<()> {
+    let payload = serde_json::to_string(targets)
+        .map_err(|error| storage::Error::inconsistent("job.payload", error.to_string()))?;
+    jobs::enqueue(tx, &NewJob { id, tenant, kind: JOB, coalesce_key: key, payload: &payload, run_at: now, now })
+}
+
+impl Service {
+    /// Runs the job: marks everything that the targets reach.
+    pub async fn run_mark_job(&self, tenant: Uuid, payload: &str) -> Result<()> {
+        let targets: Targets = serde_json::from_str(payload).map_err(Error::internal)?;
+        self.mark_targets(tenant, targets).await
+    }
+
+    /// Marks every channel of every device that the targets reach.
+    pub async fn mark_targets(&self, tenant: Uuid, mut targets: Targets) -> Result<()> {
+        if let Some((kind, document)) = targets.document.take() {
+            let assigned = self
+                .store
+                .read(tenant, move |tx| -> Result<_> { Ok(assignments::of_document(tx, tenant, &kind, document)?) })
+                .await?;
+            let more = Targets::of(&assigned);
+            targets.everything |= more.everything;
+            targets.groups.extend(more.groups);
+        }
+        if targets.everything {
+            let mut after = None;
+            loop {
+                let chunk = self
+                    .store
+                    .read(tenant, move |tx| -> Result<_> { Ok(devices::ids_after(tx, tenant, after, CHUNK as i64)?) })
+                    .await?;
+                after = chunk.last().copied();
+                let more = chunk.len() == CHUNK;
+                self.mark_devices(tenant, chunk).await?;
+                if !more {
+                    return Ok(());
+                }
+            }
+        }
+        let groups: Vec<Uuid> = targets.groups.into_iter().collect();
+        let members = self
+            .store
+            .read(tenant, move |tx| -> Result<_> {
+                let mut members = BTreeSet::new();
+                for group in &groups {
+                    members.extend(groups::transitive_members(tx, tenant, *group)?);
+                }
+                Ok(members.into_iter().collect::<Vec<_>>())
+            })
+            .await?;
+        for chunk in members.chunks(CHUNK) {
+            let chunk = chunk.to_vec();
+            let found = self
+                .store
+                .read(tenant, move |tx| -> Result<_> {
+                    let mut found = Vec::new();
+                    for member in &chunk {
+                        match member.kind {
+                            MemberKind::User => {
+                                found.extend(devices::of_person(tx, tenant, member.id)?.iter().map(|d| d.id));
+                            }
+                            MemberKind::Device => {
+                                found.extend(devices::by_directory_id(tx, tenant, member.id)?.map(|d| d.id));
+                            }
+                            MemberKind::Group => {}
+                        }
+                    }
+                    Ok(found)
+                })
+                .await?;
+            self.mark_devices(tenant, found).await?;
+        }
+        Ok(())
+    }
+
+    /// Marks the channels of these devices and asks them to connect.
+    pub async fn mark_devices(&self, tenant: Uuid, found: Vec<Uuid>) -> Result<()> {
+        for chunk in found.chunks(CHUNK) {
+            let chunk = chunk.to_vec();
+            self.store
+                .write(tenant, move |tx| -> Result<_> {
+                    for device in &chunk {
+                        device_states::mark_device_dirty(tx, tenant, *device)?;
+                    }
+                    Ok(())
+                })
+                .await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,62 @@
+//! The two tables of work: job kinds (timers included: a due timer becomes a job of its kind with
+//! the payload `{"subject", "payload"}`) and what happens periodically for each tenant.
+
+use muster_storage::jobs::Job;
+use uuid::Uuid;
+
+use crate::{Result, Service, ports::Boxed};
+
+/// Takes one job.
+pub type Handler = fn(Service, Job) -> Boxed<'static, Result<()>>;
+
+/// Does its work for one tenant at a time.
+pub type Sweep = fn(Service, Uuid, i64) -> Boxed<'static, Result<()>>;
+
+/// Work that comes round.
+pub struct Periodic {
+    /// Name, in logs and of the lease.
+    pub name: &'static str,
+    /// Milliseconds between two runs.
+    pub every: i64,
+    /// One node at a time does it, once per period. Without: every node may, the work itself sees
+    /// to it that doing it twice is harmless.
+    pub exclusive: bool,
+    /// What to do.
+    pub run: Sweep,
+}
+
+const SECOND: i64 = 1_000;
+const MINUTE: i64 = 60 * SECOND;
+const HOUR: i64 = 60 * MINUTE;
+
+/// Job kind -> handler. Add a row for a new kind.
+pub const HANDLERS: &[(&str, Handler)] =
+    &[("audit.erase", |service, job| Box::pin(async move { service.erase_audit_job(job).await }))];
+
+/// Periodic work, in the order in which one round does it.
+pub const SCHEDULE: &[Periodic] = &[
+    Periodic {
+        name: "timers",
+        every: SECOND,
+        exclusive: false,
+        run: |service, tenant, now| Box::pin(async move { service.ring_timers(tenant, now).await }),
+    },
+    Periodic {
+        name: "audit.seal",
+        every: SECOND,
+        exclusive: false,
+        run: |service, tenant, _| Box::pin(async move { service.seal_audit(tenant).await.map(|_| ()) }),
+    },
+    Periodic {
+        name: "audit.checkpoint",
+        every: 10 * MINUTE,
+        exclusive: true,
+        run: |service, tenant, now| Box::pin(async move { service.checkpoint_audit(tenant, now).await }),
+    },
+    Periodic {
+        name: "retention",
+        every: HOUR,
+        exclusive: true,
+        run: |service, tenant, now| Box::pin(async move { service.apply_retention(tenant, now).await }),
+    },
+];
