@@ -1,6 +1,7 @@
 //! `cargo xtask <verb>`: everything a developer wants one command for.
 
 mod install;
+mod pg;
 mod run;
 mod test;
 mod tidy;
@@ -11,6 +12,7 @@ use anyhow::bail;
 const HELP: &str = "\
 cargo xtask demo [--devices N] [--data DIR]   start Muster on SQLite with a swarm of simulated devices
 cargo xtask test [--quick]                    the whole gate: format, lints, tidy, tests on both engines
+cargo xtask pg [COMMAND ...]                  a throw-away PostgreSQL; runs COMMAND with the tests' variables set
 cargo xtask tidy                              crate graph, module docs, file sizes, banned words
 cargo xtask types [--check]                     the table of served Graph types, from the public metadata
 cargo xtask install                           what the gate needs on Debian (as root)
@@ -23,6 +25,7 @@ fn main() -> anyhow::Result<()> {
     match verb.as_str() {
         "demo" => run::muster("demo", &rest),
         "test" => test::gate(&rest),
+        "pg" => pg::run(&rest),
         "tidy" => tidy::check(),
         "types" => types::run(rest.iter().any(|word| word == "--check")),
         "install" => install::all(),

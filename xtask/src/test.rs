@@ -1,6 +1,10 @@
 //! The whole gate, in the order in which it fails fastest.
 
-use crate::{install, run, tidy};
+use crate::{
+    install,
+    pg::{Durability, Postgres},
+    run, tidy,
+};
 
 /// Runs the gate. `--quick` leaves out the installation and the lints.
 pub fn gate(args: &[String]) -> anyhow::Result<()> {
@@ -18,6 +22,11 @@ pub fn gate(args: &[String]) -> anyhow::Result<()> {
     step("tests");
     let mut command = run::command(&run::cargo_program());
     command.args(["test", "--workspace", "--no-fail-fast"]);
+    let server = Postgres::start(Durability::None)?;
+    match &server {
+        Some(server) => server.configure(&mut command),
+        None => println!("skipped: every test on PostgreSQL: it is not installed"),
+    }
     run::finish(&mut command)
 }
 

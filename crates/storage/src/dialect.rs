@@ -3,7 +3,7 @@
 //! Also reads a statement once to learn which tables it names, for the scope check of [`crate::Tx`].
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::migrate::is_server_wide;
 use crate::{Dialect, Error, Scope, Value};
@@ -15,12 +15,14 @@ pub(crate) struct Text {
     pub(crate) tenant_table: Option<String>,
     /// It makes a job: whoever runs jobs is woken after the commit.
     pub(crate) makes_job: bool,
+    /// It may change something.
+    pub(crate) writes: bool,
 }
 
 /// Statement texts that were read before, a cache per connection. Bounded: dynamic filters make new texts.
 pub(crate) struct Texts {
     dialect: Dialect,
-    known: HashMap<String, Rc<Text>>,
+    known: HashMap<String, Arc<Text>>,
 }
 
 const KNOWN_TEXTS: usize = 1_024;
@@ -30,22 +32,23 @@ impl Texts {
         Texts { dialect, known: HashMap::new() }
     }
 
-    pub(crate) fn get(&mut self, sql: &str) -> Rc<Text> {
+    pub(crate) fn get(&mut self, sql: &str) -> Arc<Text> {
         if let Some(text) = self.known.get(sql) {
-            return Rc::clone(text);
+            return Arc::clone(text);
         }
         if self.known.len() >= KNOWN_TEXTS {
             self.known.clear();
         }
-        let text = Rc::new(Text {
+        let text = Arc::new(Text {
             sql: match self.dialect {
                 Dialect::Sqlite => number_parameters(&engine_words(Dialect::Sqlite, sql)),
                 Dialect::Postgres => engine_words(Dialect::Postgres, sql),
             },
+            writes: !sql.trim_start().get(..7).is_some_and(|word| word.eq_ignore_ascii_case("select ")),
             makes_job: sql.trim_start().starts_with("insert into job "),
             tenant_table: tables(sql).into_iter().find(|table| !is_server_wide(table)),
         });
-        self.known.insert(sql.to_owned(), Rc::clone(&text));
+        self.known.insert(sql.to_owned(), Arc::clone(&text));
         text
     }
 }

@@ -8,6 +8,7 @@ use rusqlite::Connection;
 
 use crate::Error;
 use crate::dialect::opaque;
+use crate::postgres::Target;
 
 /// One step of the schema.
 pub struct Migration {
@@ -203,6 +204,74 @@ pub(crate) fn sqlite(connection: &mut Connection) -> crate::Result<()> {
         .map_err(engine)?;
     }
     tx.commit().map_err(engine)
+}
+
+/// Brings a PostgreSQL database to this version's schema, in one transaction, as the role of
+/// `owner`; `role` is the one the server works as, and gets no more rights than it needs.
+pub(crate) fn postgres(owner: &Target, role: &str) -> crate::Result<()> {
+    let engine = |error: ::postgres::Error| {
+        let text = error.as_db_error().map_or_else(|| error.to_string(), |refusal| refusal.message().to_owned());
+        Error::Unavailable(format!("schema: {text}"))
+    };
+    let done = |client: &mut dyn FnMut(&str) -> Result<Vec<::postgres::Row>, ::postgres::Error>| {
+        let there = client("select to_regclass('schema_migration') is not null")?;
+        if !there.first().is_some_and(|row| row.get(0)) {
+            return Ok(Vec::new());
+        }
+        let rows = client("select number, fingerprint from schema_migration order by number")?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect::<Vec<(i64, String)>>())
+    };
+    let mut client = owner.connect()?;
+    if pending(&done(&mut |sql| client.query(sql, &[])).map_err(engine)?)?.is_empty() {
+        return Ok(());
+    }
+    let mut tx = client.transaction().map_err(engine)?;
+    tx.batch_execute(&format!(
+        "set local statement_timeout = 0; {}; lock table schema_migration in exclusive mode",
+        for_postgres(LEDGER)
+    ))
+    .map_err(engine)?;
+    // Another node may have been faster.
+    let left = pending(&done(&mut |sql| tx.query(sql, &[])).map_err(engine)?)?;
+    for migration in left {
+        let step = |error: ::postgres::Error| {
+            let text = error.as_db_error().map_or_else(|| error.to_string(), |refusal| refusal.message().to_owned());
+            Error::Unavailable(format!("schema step {}: {text}", migration.name))
+        };
+        for statement in statements(migration.text) {
+            tx.batch_execute(&for_postgres(&statement)).map_err(step)?;
+            if let Some(table) = created_table(&statement) {
+                if !is_server_wide(table) {
+                    tx.batch_execute(&row_security(table)).map_err(step)?;
+                }
+                tx.batch_execute(&grants(table, role, owner.user() == role)).map_err(step)?;
+            }
+        }
+        tx.execute(
+            "insert into schema_migration (number, name, fingerprint) values ($1, $2, $3)",
+            &[&migration.number, &migration.name, &fingerprint(migration.text)],
+        )
+        .map_err(engine)?;
+    }
+    let ledger = format!("grant select on schema_migration to {}", quoted(role));
+    tx.batch_execute(&ledger).map_err(engine)?;
+    tx.commit().map_err(engine)
+}
+
+/// The rights of the server's role on a table. A role that owns the tables itself takes from itself
+/// what it does not need; a second role for the schema is better, as it could give it back.
+fn grants(table: &str, role: &str, owns: bool) -> String {
+    let role = quoted(role);
+    match (owns, APPEND_ONLY.contains(&table)) {
+        (false, false) => format!("grant select, insert, update, delete on {table} to {role}"),
+        (false, true) => format!("grant select, insert on {table} to {role}"),
+        (true, true) => format!("revoke update, delete, truncate on {table} from {role}"),
+        (true, false) => format!("revoke truncate on {table} from {role}"),
+    }
+}
+
+fn quoted(role: &str) -> String {
+    format!("\"{}\"", role.replace('"', "\"\""))
 }
 
 #[cfg(test)]

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::{Store, sqlite};
+use crate::{Store, migrate, sqlite};
 
 /// A store whose database goes with it.
 pub struct TestStore {
     /// The store.
     pub store: Store,
     directory: Option<TempDir>,
+    database: Option<TestDatabase>,
 }
 
 impl std::ops::Deref for TestStore {
@@ -23,6 +24,11 @@ impl std::ops::Deref for TestStore {
 }
 
 impl TestStore {
+    /// The database of a PostgreSQL store.
+    pub fn database(&self) -> Option<&TestDatabase> {
+        self.database.as_ref()
+    }
+
     /// The folder of an embedded database.
     pub fn directory(&self) -> Option<&std::path::Path> {
         self.directory.as_ref().map(TempDir::path)
@@ -35,7 +41,7 @@ pub fn store() -> TestStore {
     let options = sqlite::Options { durable: false, readers: 2, ..sqlite::Options::default() };
     let store =
         Store::open_sqlite_with(&directory.path().join("muster.db"), &options).expect("an empty database opens");
-    TestStore { store, directory: Some(directory) }
+    TestStore { store, directory: Some(directory), database: None }
 }
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
@@ -86,7 +92,79 @@ macro_rules! on_both_engines {
     )+};
 }
 
-/// An empty PostgreSQL database, or none where `MUSTER_TEST_POSTGRES` is not set.
+/// An empty PostgreSQL database, gone with the test, or none where `MUSTER_TEST_POSTGRES` (the URL
+/// of the server's role) and `MUSTER_TEST_POSTGRES_MIGRATE` (of a role that may make databases)
+/// are not set. `cargo xtask pg` prints both.
 pub fn postgres_store() -> Option<TestStore> {
-    None
+    let database = postgres_database()?;
+    let options = crate::postgres::Options { writers: 3, readers: 2 };
+    let store = Store::open_postgres_with(&database.url, Some(&database.migrate_url), &options)
+        .expect("the database made for this test opens");
+    Some(TestStore { store, directory: None, database: Some(database) })
+}
+
+/// A PostgreSQL database of its own, with the schema in place, dropped with this value.
+pub struct TestDatabase {
+    /// URL of the server's role.
+    pub url: String,
+    /// URL of the role that owns the tables.
+    pub migrate_url: String,
+    name: String,
+}
+
+/// See [`postgres_store`].
+pub fn postgres_database() -> Option<TestDatabase> {
+    static TEMPLATE: std::sync::Once = std::sync::Once::new();
+    let app = std::env::var("MUSTER_TEST_POSTGRES").ok()?;
+    let owner = std::env::var("MUSTER_TEST_POSTGRES_MIGRATE").ok()?;
+    let of = |url: &str, name: &str| match url.rsplit_once('/') {
+        Some((server, rest)) => match rest.split_once('?') {
+            Some((_, options)) => format!("{server}/{name}?{options}"),
+            None => format!("{server}/{name}"),
+        },
+        None => url.to_owned(),
+    };
+    let steps: String = migrate::MIGRATIONS.iter().map(|step| migrate::fingerprint(step.text)).collect();
+    let template = format!("muster_template_{}", migrate::fingerprint(&steps));
+    let made = std::process::id();
+    let name = format!("muster_test_{made}_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+    TEMPLATE.call_once(|| {
+        if sql(&owner, &format!("select 1 from pg_database where datname = '{template}'")) == 0 {
+            // Made under another name and renamed, so that another process sees it whole or not at all.
+            let draft = format!("{template}_{made}");
+            sql(&owner, &format!("create database {draft}"));
+            let (app, draft_owner) = (of(&app, &draft), of(&owner, &draft));
+            let draft_options = crate::postgres::Options { writers: 0, readers: 0 };
+            drop(Store::open_postgres_with(&app, Some(&draft_owner), &draft_options).expect("the schema can be made"));
+            sql(&owner, &format!("alter database {draft} rename to {template}"));
+        }
+    });
+    sql(&owner, &format!("create database {name} template {template}"));
+    Some(TestDatabase { url: of(&app, &name), migrate_url: of(&owner, &name), name })
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        if let Ok(owner) = std::env::var("MUSTER_TEST_POSTGRES_MIGRATE") {
+            sql(&owner, &format!("drop database if exists {} with (force)", self.name));
+        }
+    }
+}
+
+impl TestDatabase {
+    /// Runs a statement as the role that owns the tables; answers the number of rows.
+    pub fn sql_as_owner(&self, statement: &str) -> u64 {
+        sql(&self.migrate_url, statement)
+    }
+}
+
+/// Runs a statement on a connection of its own.
+fn sql(url: &str, statement: &str) -> u64 {
+    let (url, statement) = (url.to_owned(), statement.to_owned());
+    let run = move || {
+        let mut client =
+            crate::postgres::Target::parse(&url).and_then(|target| target.connect()).expect("the test server answers");
+        client.execute(&statement, &[]).unwrap_or_else(|error| panic!("{statement}: {error}"))
+    };
+    std::thread::spawn(run).join().expect("a statement of a test runs")
 }
