@@ -101,6 +101,18 @@ pub fn table() -> Vec<Route> {
         Admin Open GET "/healthz" 0, None, crate::operation::healthz, "The process answers";
         Admin Open GET "/readyz" 0, None, crate::operation::readyz, "The database answers";
         Admin Open GET "/metrics" 0, None, crate::operation::metrics, "Prometheus metrics";
+
+        // Graph: one entry a surface; `graph::registry` has the rows, their permissions and limits
+        Admin Operator GET "/v1.0/{*path}" crate::graph::BODY_LIMIT, None, crate::graph::entry, "Microsoft Graph v1.0, read";
+        Admin Operator POST "/v1.0/{*path}" crate::graph::BODY_LIMIT, None, crate::graph::entry, "Microsoft Graph v1.0, create or act";
+        Admin Operator PATCH "/v1.0/{*path}" crate::graph::BODY_LIMIT, None, crate::graph::entry, "Microsoft Graph v1.0, change";
+        Admin Operator PUT "/v1.0/{*path}" crate::graph::BODY_LIMIT, None, crate::graph::entry, "Microsoft Graph v1.0, replace";
+        Admin Operator DELETE "/v1.0/{*path}" crate::graph::BODY_LIMIT, None, crate::graph::entry, "Microsoft Graph v1.0, delete";
+        Admin Operator GET "/beta/{*path}" crate::graph::BODY_LIMIT, None, crate::graph::entry, "Microsoft Graph beta, read";
+        Admin Operator POST "/beta/{*path}" crate::graph::BODY_LIMIT, None, crate::graph::entry, "Microsoft Graph beta, create or act";
+        Admin Operator PATCH "/beta/{*path}" crate::graph::BODY_LIMIT, None, crate::graph::entry, "Microsoft Graph beta, change";
+        Admin Operator PUT "/beta/{*path}" crate::graph::BODY_LIMIT, None, crate::graph::entry, "Microsoft Graph beta, replace";
+        Admin Operator DELETE "/beta/{*path}" crate::graph::BODY_LIMIT, None, crate::graph::entry, "Microsoft Graph beta, delete";
     }
 }
 

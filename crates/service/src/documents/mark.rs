@@ -14,7 +14,7 @@ use muster_storage::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Error, Result, Service};
+use crate::{Result, Service};
 
 /// The job that marks.
 pub const JOB: &str = "documents.mark";
@@ -93,9 +93,9 @@ fn enqueue(
 
 impl Service {
     /// Runs the job: marks everything that the targets reach.
-    pub async fn run_mark_job(&self, tenant: Uuid, payload: &str) -> Result<()> {
-        let targets: Targets = serde_json::from_str(payload).map_err(Error::internal)?;
-        self.mark_targets(tenant, targets).await
+    pub(crate) async fn run_mark_job(&self, job: jobs::Job) -> Result<()> {
+        let targets: Targets = crate::jobs::payload(&job)?;
+        self.mark_targets(job.tenant, targets).await
     }
 
     /// Marks every channel of every device that the targets reach.

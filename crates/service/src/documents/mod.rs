@@ -13,7 +13,9 @@ pub use kinds::{Draft, KINDS, Kind, Reach};
 pub use mark::{JOB as MARK_JOB, Targets};
 pub use rules::device_limit;
 
-use muster_storage::{documents, documents::Document, outbox};
+pub use muster_storage::{assignments::Assignment, documents::Document};
+
+use muster_storage::{documents, outbox};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 

@@ -30,8 +30,10 @@ const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
 
 /// Job kind -> handler. Add a row for a new kind.
-pub const HANDLERS: &[(&str, Handler)] =
-    &[("audit.erase", |service, job| Box::pin(async move { service.erase_audit_job(job).await }))];
+pub const HANDLERS: &[(&str, Handler)] = &[
+    ("audit.erase", |service, job| Box::pin(async move { service.erase_audit_job(job).await })),
+    (crate::documents::MARK_JOB, |service, job| Box::pin(async move { service.run_mark_job(job).await })),
+];
 
 /// Periodic work, in the order in which one round does it.
 pub const SCHEDULE: &[Periodic] = &[

@@ -1,0 +1,37 @@
+//! The rows and handlers of the API, a file a subject.
+
+mod documents;
+
+use super::registry::Resource;
+
+/// Every row.
+pub fn all() -> Vec<Resource> {
+    let mut rows = Vec::new();
+    rows.extend(documents::rows());
+    rows
+}
+
+/// A row: method, path, shape, type, permission, body limit, one line, handler; `beta` last where the
+/// path is not in v1.0.
+macro_rules! row {
+    ($method:ident $path:expr, $shape:ident $entity:expr, $permission:expr, $limit:expr, $summary:expr, $handler:expr) => {
+        $crate::graph::registry::Resource {
+            method: axum::http::Method::$method,
+            path: String::from($path),
+            beta: false,
+            shape: $crate::graph::registry::Shape::$shape,
+            entity: $entity,
+            permission: $permission,
+            body_limit: $limit,
+            summary: String::from($summary),
+            handler: |call| Box::pin($handler(call)),
+        }
+    };
+    ($method:ident $path:expr, $shape:ident $entity:expr, $permission:expr, $limit:expr, $summary:expr, $handler:expr, beta) => {
+        $crate::graph::registry::Resource {
+            beta: true,
+            ..row!($method $path, $shape $entity, $permission, $limit, $summary, $handler)
+        }
+    };
+}
+use row;
