@@ -60,6 +60,13 @@ pub enum Error {
 /// Result of every service method.
 pub type Result<T> = std::result::Result<T, Error>;
 
+/// Keys and certificates of our own that do not work are our fault.
+impl From<muster_pki::Error> for Error {
+    fn from(error: muster_pki::Error) -> Self {
+        Error::internal(error)
+    }
+}
+
 impl storage::Failure for Error {
     fn storage(&self) -> Option<&storage::Error> {
         match self {

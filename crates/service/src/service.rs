@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use muster_storage::Store;
 
-use crate::{Clock, Mail, Push, Random, Settings};
+use crate::{Clock, Mail, Push, Random, Settings, certificates::Certificates, keys::Keys};
 
 /// What a [`Service`] is made of. Later parts of the process (buffers, notifiers) the service makes itself.
 pub struct Parts {
@@ -20,6 +20,8 @@ pub struct Parts {
     pub mail: Arc<dyn Mail>,
     /// Process settings.
     pub settings: Settings,
+    /// Keys of the key file.
+    pub keys: Keys,
 }
 
 /// The decisions. Cheap to clone.
@@ -39,14 +41,27 @@ pub struct Service {
     pub settings: Arc<Settings>,
     /// Documents read against the catalogue, kept by version.
     pub prepared: Arc<crate::desired::documents::PreparedDocuments>,
+    /// Keys that open what the database holds sealed.
+    pub keys: Arc<Keys>,
+    /// Authorities and revocation lists, once they are made.
+    pub certificates: Arc<Certificates>,
 }
 
 impl Service {
     /// Puts the parts together; the only way to make a service.
     pub fn new(parts: Parts) -> Self {
-        let Parts { store, clock, random, push, mail, settings } = parts;
-        let settings = Arc::new(settings);
-        Service { store, clock, random, push, mail, settings, prepared: Arc::default() }
+        let Parts { store, clock, random, push, mail, settings, keys } = parts;
+        Service {
+            store,
+            clock,
+            random,
+            push,
+            mail,
+            settings: Arc::new(settings),
+            keys: Arc::new(keys),
+            certificates: Arc::default(),
+            prepared: Arc::default(),
+        }
     }
 
     /// Asks the database for a trivial answer.

@@ -10,6 +10,7 @@ use muster_storage::testing::TestStore;
 
 use crate::{
     Addresses, Clock, Mail, MailMessage, Parts, Push, PushError, PushTarget, Random, Service, Settings,
+    keys::{KeyFile, Keys},
     ports::Boxed,
     settings::{AppleSettings, Compat, GuardDefaults},
 };
@@ -151,6 +152,7 @@ pub fn service_with(database: TestStore, settings: Settings) -> TestService {
         push: push.clone(),
         mail: mail.clone(),
         settings,
+        keys: Keys::new(KeyFile::generate(&*SeededRandom::new(2))),
     });
     TestService { service, clock, push, mail, database }
 }

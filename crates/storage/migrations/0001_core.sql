@@ -55,12 +55,13 @@ create table lease (
 -- Certificate authorities and server keys; private keys sealed under the key file.
 create table authority (
   id uuid primary key,
-  purpose text not null,                 -- root, device, access, listener
+  purpose text not null,                 -- root, device, access, listener, signer
   certificate bytea not null,            -- DER
   private_key bytea not null,            -- sealed PKCS#8
   created_at bigint not null,
   retired_at bigint
 );
+create unique index authority_current on authority (purpose) where retired_at is null;
 
 -- Tenant ------------------------------------------------------------------------------------------
 
@@ -385,6 +386,8 @@ create table scep_challenge (
   primary key (tenant_id, id)
 );
 create index scep_challenge_command on scep_challenge (tenant_id, command_id);
+create index scep_challenge_session on scep_challenge (tenant_id, enrollment_session_id);
+create index scep_challenge_expiry on scep_challenge (tenant_id, expires_at);
 
 create table enrollment_session (        -- one person enrolling one device; rights live here, never in a URL
   tenant_id uuid not null,

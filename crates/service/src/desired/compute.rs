@@ -65,7 +65,8 @@ pub(crate) struct Run<'a> {
 
 impl Run<'_> {
     pub(crate) fn compute(&self, tx: &mut dyn Tx) -> storage::Result<Computed> {
-        let Some(marks) = device_states::by_enrollment(tx, self.tenant, self.enrollment)?.filter(|s| s.is_dirty()) else {
+        let Some(marks) = device_states::by_enrollment(tx, self.tenant, self.enrollment)?.filter(|s| s.is_dirty())
+        else {
             return Ok(Computed { queued: 0, settled: true });
         };
         let Some(subject) = subjects::of_enrollment(tx, self.tenant, self.enrollment)? else {
@@ -93,11 +94,14 @@ impl Run<'_> {
     fn applied(&self, tx: &mut dyn Tx, subject: &Subject) -> storage::Result<Vec<Applied>> {
         let mut reached = Reached { licensed_user: subject.licensed_user, ..Reached::default() };
         if let Some(person) = subject.person_id {
-            reached.user_groups =
-                groups::groups_of(tx, self.tenant, Member { kind: MemberKind::User, id: person })?.into_iter().collect();
+            reached.user_groups = groups::groups_of(tx, self.tenant, Member { kind: MemberKind::User, id: person })?
+                .into_iter()
+                .collect();
         }
         reached.device_groups =
-            groups::groups_of(tx, self.tenant, Member { kind: MemberKind::Device, id: subject.directory_id })?.into_iter().collect();
+            groups::groups_of(tx, self.tenant, Member { kind: MemberKind::Device, id: subject.directory_id })?
+                .into_iter()
+                .collect();
         let mut assigned: BTreeMap<Uuid, Vec<Assignment>> = BTreeMap::new();
         for (document, assignment) in subjects::assignments(tx, self.tenant, CONFIGURATIONS)? {
             assigned.entry(document).or_default().push(assignment);
@@ -128,12 +132,7 @@ impl Run<'_> {
     }
 
     /// Writes items and queues commands; answers how many, and whether that was all.
-    fn write_items(
-        &self,
-        tx: &mut dyn Tx,
-        subject: &Subject,
-        resolved: &[Resolved],
-    ) -> storage::Result<(usize, bool)> {
+    fn write_items(&self, tx: &mut dyn Tx, subject: &Subject, resolved: &[Resolved]) -> storage::Result<(usize, bool)> {
         let mut known: BTreeMap<String, Item> = BTreeMap::new();
         let mut have = BTreeMap::new();
         for mut item in items::of_enrollment(tx, self.tenant, self.enrollment)? {
@@ -143,10 +142,8 @@ impl Run<'_> {
             }
         }
         let wanted: BTreeMap<String, &Resolved> = resolved.iter().map(|one| (one.key(), one)).collect();
-        let want: BTreeMap<String, reconcile::Version> = wanted
-            .iter()
-            .filter_map(|(key, one)| Some((key.clone(), version(one.content.as_ref()?))))
-            .collect();
+        let want: BTreeMap<String, reconcile::Version> =
+            wanted.iter().filter_map(|(key, one)| Some((key.clone(), version(one.content.as_ref()?)))).collect();
         let steps = reconcile(&want, &have);
         let mut ids = self.ids.iter();
         let (mut queued, mut all) = (0, true);
@@ -242,14 +239,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn queue(
-        &self,
-        tx: &mut dyn Tx,
-        subject: &Subject,
-        item: &mut Item,
-        id: Uuid,
-        step: &Step,
-    ) -> storage::Result<()> {
+    fn queue(&self, tx: &mut dyn Tx, subject: &Subject, item: &mut Item, id: Uuid, step: &Step) -> storage::Result<()> {
         let (request_type, version) = match step {
             Step::Install(version) => ("InstallProfile", Some(version.clone())),
             _ => ("RemoveProfile", None),

@@ -22,8 +22,7 @@ use uuid::Uuid;
 
 use super::{CONFIGURATIONS, answers, profile_identifier};
 use crate::{
-    Clock,
-    Result,
+    Clock, Result,
     testing::{START, TestService},
 };
 
@@ -204,20 +203,18 @@ impl Fleet {
 
     async fn state_of(&self, document: Uuid) -> Option<String> {
         let (tenant, enrollment) = (self.tenant, self.enrollment);
-        let item =
-            self.write(move |tx| items::by_key(tx, tenant, enrollment, &format!("profile:{document}"))).await;
+        let item = self.write(move |tx| items::by_key(tx, tenant, enrollment, &format!("profile:{document}"))).await;
         item.map(|item| item.state)
     }
 }
 
 fn mobileconfig(identifier: &str) -> Value {
-    let payload =
-        Payload::new("com.apple.webClip.managed", identifier, "5E5CB2AC-0000-4000-8000-000000000001", {
-            let mut content = Dictionary::new();
-            content.insert("URL".into(), "https://intra.example.org/{{SERIALNUMBER}}".into());
-            content.insert("Label".into(), "Intranet".into());
-            content
-        });
+    let payload = Payload::new("com.apple.webClip.managed", identifier, "5E5CB2AC-0000-4000-8000-000000000001", {
+        let mut content = Dictionary::new();
+        content.insert("URL".into(), "https://intra.example.org/{{SERIALNUMBER}}".into());
+        content.insert("Label".into(), "Intranet".into());
+        content
+    });
     let profile = Profile::new("com.example.top", "5E5CB2AC-0000-4000-8000-000000000002", "Clip", vec![payload]);
     json!({ "payloadName": "Clip", "payloadFileName": "clip.mobileconfig", "payload": STANDARD.encode(profile.encode()) })
 }

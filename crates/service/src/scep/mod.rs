@@ -1,1 +1,1 @@
-//! The SCEP server's decisions.
+//! SCEP (RFC 8894), the server's decisions.

@@ -1,0 +1,95 @@
+//! Sealed values, wrapped keys and rotation over a real database.
+
+use muster_storage::testing;
+
+use super::*;
+use crate::testing::{SeededRandom, TestService, service};
+
+const COLUMN: &str = "sealed";
+
+async fn tenant(service: &TestService) -> Uuid {
+    let tenant = tenants::Tenant { id: testing::id(), name: "A".into(), created_at: 0 };
+    let id = tenant.id;
+    service.store.write(id, move |tx| tenants::insert(tx, &tenant)).await.unwrap();
+    id
+}
+
+#[tokio::test]
+async fn g1_ciphertext_moved_to_another_row_or_tenant_does_not_open() {
+    let service = service();
+    let (a, b) = (tenant(&service).await, tenant(&service).await);
+    let place = Place::new("secret", COLUMN, testing::id());
+    let sealed = service.seal(a, place, b"recovery key").await.unwrap();
+    assert_eq!(service.unseal(a, place, &sealed).await.unwrap().expose(), b"recovery key");
+    for (tenant, place) in [
+        (a, Place::new("secret", COLUMN, testing::id())),
+        (a, Place { column: "other", ..place }),
+        (a, Place { table: "other", ..place }),
+        (b, place),
+    ] {
+        assert!(service.unseal(tenant, place, &sealed).await.is_err(), "{place:?}");
+    }
+}
+
+#[tokio::test]
+async fn g1_data_keys_survive_the_process_and_need_its_key_file() {
+    let first = service();
+    let tenant = tenant(&first).await;
+    let place = Place::new("secret", COLUMN, testing::id());
+    let sealed = first.seal(tenant, place, b"value").await.unwrap();
+
+    let mut again = first.service.clone();
+    again.keys = Arc::new(Keys::new(first.keys.file()));
+    assert_eq!(again.unseal(tenant, place, &sealed).await.unwrap().expose(), b"value");
+    again.check_keys().await.unwrap();
+
+    again.keys = Arc::new(Keys::new(KeyFile::generate(&*SeededRandom::new(99))));
+    let error = again.unseal(tenant, place, &sealed).await.unwrap_err().to_string();
+    assert!(error.contains("key file"), "{error}");
+    assert!(again.check_keys().await.is_err());
+}
+
+#[tokio::test]
+async fn g1_rotation_rewraps_and_a_running_server_follows() {
+    let command = service();
+    let tenant = tenant(&command).await;
+    command.authorities().await.unwrap();
+    let place = Place::new("secret", COLUMN, testing::id());
+    let sealed = command.seal(tenant, place, b"value").await.unwrap();
+    let before = command.keys.file();
+
+    let written = Arc::new(Mutex::new(before.to_text().expose().clone()));
+    let mut server = command.service.clone();
+    let read = written.clone();
+    server.keys = Arc::new(Keys::with_reread(before.clone(), move || Some(read.lock().unwrap().clone().into_bytes())));
+
+    let rotated = command
+        .rotate_keys(|text| {
+            written.lock().unwrap().clone_from(text.expose());
+            Ok(())
+        })
+        .await
+        .unwrap();
+    assert_eq!(rotated.data_keys, 1);
+    assert!(rotated.private_keys >= 3);
+    assert_eq!(server.unseal(tenant, place, &sealed).await.unwrap().expose(), b"value");
+
+    // The old key alone opens nothing any more.
+    let mut old = command.service.clone();
+    old.keys = Arc::new(Keys::new(before));
+    assert!(old.check_keys().await.is_err());
+}
+
+#[tokio::test]
+async fn g2_two_installations_share_no_key() {
+    let texts = [4, 5].map(|seed| KeyFile::generate(&*SeededRandom::new(seed)).to_text());
+    assert_ne!(texts[0], texts[1]);
+}
+
+#[tokio::test]
+async fn a_database_is_fresh_until_something_is_in_it() {
+    let service = service();
+    assert!(database_is_fresh(&service.store).await.unwrap());
+    tenant(&service).await;
+    assert!(!database_is_fresh(&service.store).await.unwrap());
+}
