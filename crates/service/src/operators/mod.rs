@@ -4,5 +4,4 @@
 
 mod keyboard;
 
-pub(crate) use keyboard::check_domain;
 pub use keyboard::{NewAdmin, NewKeyboardToken};
