@@ -102,6 +102,11 @@ pub fn table() -> Vec<Route> {
         Admin Open GET "/readyz" 0, None, crate::operation::readyz, "The database answers";
         Admin Open GET "/metrics" 0, None, crate::operation::metrics, "Prometheus metrics";
 
+        // Certificates
+        Public Open GET "/scep" 0, None, crate::scep::get, "SCEP: GetCACaps, GetCACert, PKIOperation", plain;
+        Public Open POST "/scep" crate::scep::BODY_LIMIT, None, crate::scep::post, "SCEP: PKIOperation", plain;
+        Public Open GET "/crl/{file}" 0, None, crate::scep::crl, "Revocation list of an issuing authority, DER", plain;
+
         // Graph: one entry a surface; `graph::registry` has the rows, their permissions and limits
         Admin Operator GET "/v1.0/{*path}" crate::graph::BODY_LIMIT, None, crate::graph::entry, "Microsoft Graph v1.0, read";
         Admin Operator POST "/v1.0/{*path}" crate::graph::BODY_LIMIT, None, crate::graph::entry, "Microsoft Graph v1.0, create or act";
