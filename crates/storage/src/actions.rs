@@ -230,28 +230,22 @@ pub fn advance_held(
     )
 }
 
+/// The held actions of an approval were agreed to: they may go at `release_after`.
+pub fn approve_held(tx: &mut dyn Tx, tenant: Uuid, approval: Uuid, release_after: i64, now: i64) -> Result<u64> {
+    tx.execute(
+        "update action set state = 'approved', release_after = $3, updated_at = $4
+          where tenant_id = $1 and approval_id = $2 and state = 'held'",
+        args![tenant, approval, release_after, now],
+    )
+}
+
 /// Sets how long a released action may wait for its device.
 pub fn set_expiry(tx: &mut dyn Tx, tenant: Uuid, id: Uuid, expires_at: i64) -> Result<()> {
     tx.execute("update action set expires_at = $3 where tenant_id = $1 and id = $2", args![tenant, id, expires_at])?;
     Ok(())
 }
 
-/// What the releaser may look at: agreed to, and its hold is over; in the order of asking.
-pub fn releasable(tx: &mut dyn Tx, tenant: Uuid, name: &str, now: i64, limit: i64) -> Result<Vec<Action>> {
-    tx.all(
-        concat!(
-            "select ",
-            columns!(),
-            " from action
-               where tenant_id = $1 and state = 'approved' and name = $2 and release_after <= $3
-               order by release_after, id limit $4"
-        ),
-        args![tenant, name, now, limit],
-        map,
-    )
-}
-
-/// Like [`releasable`], for one principal: the head of that principal's own line.
+/// What the releaser may look at of one principal: agreed to, and its hold is over; in the order of asking.
 pub fn releasable_of(
     tx: &mut dyn Tx,
     tenant: Uuid,
@@ -284,11 +278,12 @@ pub fn releasable_principals(tx: &mut dyn Tx, tenant: Uuid, name: &str, now: i64
     )
 }
 
-/// The earliest time at which anything agreed to leaves its hold.
-pub fn next_release(tx: &mut dyn Tx, tenant: Uuid) -> Result<Option<i64>> {
+/// The earliest time after `now` at which something agreed to leaves its hold.
+pub fn next_release_of(tx: &mut dyn Tx, tenant: Uuid, name: &str, now: i64) -> Result<Option<i64>> {
     let first = tx.one(
-        "select min(release_after) from action where tenant_id = $1 and state = 'approved'",
-        args![tenant],
+        "select min(release_after) from action
+          where tenant_id = $1 and state = 'approved' and name = $2 and release_after > $3",
+        args![tenant, name, now],
         |row| row.opt_int(0),
     )?;
     Ok(first.flatten())

@@ -123,15 +123,25 @@ pub fn put_organization_settings(tx: &mut dyn Tx, tenant: Uuid, settings: &str, 
     Ok(changed == 1)
 }
 
-/// How many people may approve: enabled operators of these roles.
-pub fn approvers(tx: &mut dyn Tx, tenant: Uuid) -> Result<i64> {
-    let count = tx.one(
+/// Who else may approve, beside a requester and the person behind: enabled operators of an approving role
+/// and living tokens that the command line made.
+pub fn other_approvers(tx: &mut dyn Tx, tenant: Uuid, requester: Uuid, principal: Uuid, now: i64) -> Result<i64> {
+    let people = tx.one(
         "select count(*) from operator
            join person on person.tenant_id = operator.tenant_id and person.id = operator.person_id
           where operator.tenant_id = $1 and operator.role in ('owner', 'administrator')
+            and operator.person_id <> $2 and operator.person_id <> $3
             and person.account_enabled and person.deleted_at is null",
-        args![tenant],
+        args![tenant, requester, principal],
         |row| row.int(0),
     )?;
-    Ok(count.unwrap_or(0))
+    let tokens = tx.one(
+        "select count(*) from token
+          where tenant_id = $1 and role in ('owner', 'administrator') and maker_kind = 'commandLine'
+            and id <> $2 and (person_id is null or (person_id <> $2 and person_id <> $3))
+            and revoked_at is null and (expires_at is null or expires_at > $4)",
+        args![tenant, requester, principal, now],
+        |row| row.int(0),
+    )?;
+    Ok(people.unwrap_or(0) + tokens.unwrap_or(0))
 }

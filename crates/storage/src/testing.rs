@@ -29,6 +29,13 @@ impl TestStore {
         self.database.as_ref()
     }
 
+    /// Another server's handle on the same PostgreSQL database.
+    pub fn open_again(&self) -> Option<Store> {
+        let options = crate::postgres::Options { writers: 3, readers: 2 };
+        let database = self.database.as_ref()?;
+        Store::open_postgres_with(&database.url, None, &options).ok()
+    }
+
     /// The folder of an embedded database.
     pub fn directory(&self) -> Option<&std::path::Path> {
         self.directory.as_ref().map(TempDir::path)
