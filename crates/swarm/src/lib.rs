@@ -2,7 +2,7 @@
 //!
 //! - [`model`]: iPhone, iPad and Mac as pure state machines;
 //! - [`shell`]: their network: TLS, SCEP, the pages a person goes through;
-//! - [`behaviour`]: people and time, seeded;
+//! - [`behaviour`], [`fleet`]: people and time, seeded; many of them;
 //! - [`standins`]: Apple's push service, a mail server, the device CA of the factory, a website.
 //!
 //! A simulated device knows what a device knows: addresses come from what a person types and from
@@ -10,6 +10,7 @@
 
 pub mod behaviour;
 pub mod crypto;
+pub mod fleet;
 pub mod model;
 pub mod plists;
 pub mod random;

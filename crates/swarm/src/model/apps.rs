@@ -107,15 +107,18 @@ impl Device {
 
     pub(crate) fn managed_application_list(&self, body: &Dictionary) -> Outcome {
         let wanted = body.texts("Identifiers");
+        let mac = self.hardware.family.is_mac();
         let mut list = Dictionary::new();
         for app in self.apps.iter().filter(|app| app.managed) {
             if wanted.is_empty() || wanted.contains(&app.identifier) {
                 let keys = plists::dictionary([
                     ("Status", Some("Managed".into())),
                     ("ManagementFlags", Some(app.flags.into())),
+                    ("UnusedRedemptionCode", (!mac).then(|| "".into())),
+                    ("ExternalVersionIdentifier", Some((app.size / 1000).into())),
                     ("HasConfiguration", Some(app.configuration.is_some().into())),
-                    ("HasFeedback", Some(false.into())),
-                    ("IsValidated", (!self.hardware.family.is_mac()).then(|| true.into())),
+                    ("HasFeedback", (!mac).then(|| false.into())),
+                    ("IsValidated", (!mac).then(|| true.into())),
                 ]);
                 list.insert(app.identifier.clone(), Value::Dictionary(keys));
             }

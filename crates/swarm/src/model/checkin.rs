@@ -55,11 +55,11 @@ impl Device {
                     put("IMEI", imei);
                 }
             }
-            if self.hardware.family.is_mac() {
-                put("DeviceName", &self.name);
-                put("Model", &self.hardware.model);
-                put("ModelName", &self.hardware.model_name);
-            }
+        }
+        if self.hardware.family.is_mac() {
+            put("DeviceName", &self.name);
+            put("Model", &self.hardware.model);
+            put("ModelName", &self.hardware.model_name);
         }
         keys
     }

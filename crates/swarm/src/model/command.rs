@@ -256,10 +256,19 @@ impl Device {
 
     fn location(&mut self) -> Outcome {
         let mut keys = Dictionary::new();
-        for (key, range, from) in [("Latitude", 8.0, 47.0), ("Longitude", 9.0, 6.0), ("HorizontalAccuracy", 60.0, 5.0)]
-        {
+        let ranges = [
+            ("Latitude", 47.0, 8.0),
+            ("Longitude", 6.0, 9.0),
+            ("HorizontalAccuracy", 5.0, 60.0),
+            ("VerticalAccuracy", 3.0, 10.0),
+            ("Altitude", 20.0, 800.0),
+            ("Speed", 0.0, 3.0),
+            ("Course", 0.0, 360.0),
+        ];
+        for (key, from, range) in ranges {
             keys.insert(key.into(), Value::Real(from + range * (self.random.below(1000) as f64) / 1000.0));
         }
+        keys.insert("Timestamp".into(), "2026-01-01T00:00:00Z".into());
         Outcome::Done(keys)
     }
 
@@ -273,6 +282,7 @@ impl Device {
             ("UserGUID", Some(self.account.0.clone().into())),
             ("UID", Some(501.into())),
             ("IsLoggedIn", Some(true.into())),
+            ("MobileAccount", Some(false.into())),
             ("HasSecureToken", Some(true.into())),
         ]);
         Outcome::with("Users", Value::Array(vec![Value::Dictionary(user)]))

@@ -50,7 +50,8 @@ impl Device {
         let flag = |value: bool| Some(Value::Boolean(value));
         match query {
             "UDID" | "ProvisioningUDID" => text(&hardware.udid),
-            "OrganizationInfo" | "MDMOptions" => {
+            "OrganizationInfo" => self.settings.get(query).cloned(),
+            "MDMOptions" => {
                 Some(self.settings.get(query).cloned().unwrap_or_else(|| Value::Dictionary(Dictionary::new())))
             }
             "AwaitingConfiguration" => flag(false),

@@ -149,7 +149,9 @@ impl Device {
             .identities
             .iter()
             .map(|(uuid, identity)| {
-                json!({"identifier": uuid, "is-identity": true,
+                use base64::Engine as _;
+                let data = base64::engine::general_purpose::STANDARD.encode(&identity.certificate);
+                json!({"identifier": uuid, "is-identity": true, "data": data,
                        "subject-summary": crypto::common_name(&identity.certificate).unwrap_or_default()})
             })
             .collect();
