@@ -39,6 +39,8 @@ pub struct Service {
     pub mail: Arc<dyn Mail>,
     /// Process settings.
     pub settings: Arc<Settings>,
+    /// What the Apple channel keeps in memory.
+    pub(crate) apple: Arc<crate::apple::Memory>,
     /// Documents read against the catalogue, kept by version.
     pub prepared: Arc<crate::desired::documents::PreparedDocuments>,
     /// Keys that open what the database holds sealed.
@@ -61,6 +63,7 @@ impl Service {
             keys: Arc::new(keys),
             certificates: Arc::default(),
             prepared: Arc::default(),
+            apple: Arc::default(),
         }
     }
 

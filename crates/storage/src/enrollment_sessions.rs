@@ -146,6 +146,19 @@ pub fn bind(tx: &mut dyn Tx, tenant: Uuid, id: Uuid, protocol_id: &str, device: 
     Ok(changed > 0)
 }
 
+/// The session that a device enrolled by last.
+pub fn of_device(tx: &mut dyn Tx, tenant: Uuid, device: Uuid) -> Result<Option<EnrollmentSession>> {
+    tx.one(
+        concat!(
+            "select ",
+            columns!(),
+            " from enrollment_session where tenant_id = $1 and device_id = $2 order by created_at desc, id desc limit 1"
+        ),
+        args![tenant, device],
+        map,
+    )
+}
+
 /// Closes the sessions that led to a device: it left.
 pub fn close_of_device(tx: &mut dyn Tx, tenant: Uuid, device: Uuid) -> Result<u64> {
     tx.execute(

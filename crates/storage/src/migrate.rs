@@ -31,7 +31,7 @@ macro_rules! migrations {
 }
 
 /// All steps, in order.
-pub const MIGRATIONS: &[Migration] = migrations![1 "0001_core"];
+pub const MIGRATIONS: &[Migration] = migrations![1 "0001_core", 2 "0002_push_certificate"];
 
 /// The reviewed list of tables without row-level security: what must be found before the tenant
 /// is known, and what belongs to the server as a whole. No personal data, no secret in clear.

@@ -107,9 +107,4 @@ impl Service {
     pub(super) async fn open_secret(&self, tenant: Uuid, secret: &StoredSecret) -> Result<Secret<Vec<u8>>> {
         self.unseal(tenant, place(secret.id), &secret.sealed).await
     }
-
-    /// The top-level identifier of the enrollment profile, whose removal ends the management.
-    pub(super) fn enrollment_profile_identifier(&self, tenant: Uuid) -> String {
-        format!("muster.enrollment.{tenant}")
-    }
 }

@@ -1,1 +1,48 @@
-//! The Apple channel.
+//! The Apple channel: enrollment, check-in, the command cycle, push, declarative management.
+//!
+//! `identity.rs` finds who holds a certificate, `check_in.rs` dispatches check-in messages,
+//! `commands.rs` is the command cycle, `enrollment.rs` decides how a person may enroll and
+//! `enrollment_profile.rs` makes the profile, `account.rs` is account-driven enrollment up to the
+//! profile, `push.rs` asks devices to connect, `renewal.rs` renews identities. Bytes are in the
+//! crate `apple`, URLs in `web/src/apple`.
+//!
+//! No answer on a device route is ever 401: it can make a device leave. A refusal is 400, and 403
+//! `com.apple.unrecognized.device` only for a certificate that was once ours (design, ruling 1).
+
+pub mod account;
+mod authenticate;
+mod check_in;
+mod commands;
+mod declarative;
+pub mod enrollment;
+mod enrollment_profile;
+mod escrow;
+mod file_vault;
+mod hooks;
+mod identity;
+mod leaving;
+mod model;
+mod note;
+mod push;
+mod raw;
+mod renewal;
+mod seen;
+mod token_update;
+
+pub use check_in::{Contact, Reply};
+pub use commands::{priority, wake};
+pub use escrow::{BOOTSTRAP_TOKEN, FILE_VAULT_KEY, UNLOCK_TOKEN};
+pub use identity::DeviceCertificate;
+pub use push::{PUSH_JOB, Pushed, push_at, push_soon};
+pub use renewal::RENEWAL_JOB;
+
+/// Top-level `PayloadIdentifier` of the enrollment profile: what `RemoveProfile` names at retire,
+/// and what a renewal replaces.
+pub const ENROLLMENT_PROFILE: &str = "org.muster.enrollment";
+
+/// What the channel keeps in memory: nothing that can be revoked.
+#[derive(Default)]
+pub struct Memory {
+    identities: identity::Known,
+    seen: seen::Seen,
+}

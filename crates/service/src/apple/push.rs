@@ -1,0 +1,144 @@
+//! Asking a device to connect: one coalesced job an enrollment, enqueued in the transaction of the
+//! cause, sent after its commit. What the push service answers decides whether the channel counts as
+//! reachable.
+
+use muster_storage::{Tx, enrollments, jobs};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{
+    Ids, PushError, PushTarget, Result, Service,
+    settings::{HOUR, MINUTE, SECOND},
+};
+
+/// Kind of the push job.
+pub const PUSH_JOB: &str = "applePush";
+
+/// Asks the enrollment's device to connect, soon.
+pub fn push_soon(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    enrollment: Uuid,
+    ids: &mut Ids,
+    now: i64,
+) -> muster_storage::Result<()> {
+    push_at(tx, tenant, enrollment, ids, now, now)
+}
+
+/// Asks the enrollment's device to connect at a time. An earlier one that waits already wins.
+pub fn push_at(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    enrollment: Uuid,
+    ids: &mut Ids,
+    at: i64,
+    now: i64,
+) -> muster_storage::Result<()> {
+    jobs::enqueue(
+        tx,
+        &jobs::NewJob {
+            id: ids.next(),
+            tenant,
+            kind: PUSH_JOB,
+            coalesce_key: Some(&enrollment.to_string()),
+            payload: &json!({ "enrollment": enrollment }).to_string(),
+            run_at: at,
+            now,
+        },
+    )
+}
+
+/// What to do with a push job after a try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// Nothing more.
+    Done,
+    /// Try again at this time, unix ms.
+    Again(i64),
+}
+
+impl Service {
+    /// Sends the push of an enrollment; `attempt` counts from 1. Never an error for what the push
+    /// service says: that is state.
+    pub async fn push_enrollment(&self, tenant: Uuid, enrollment: Uuid, attempt: i64) -> Result<Pushed> {
+        let found = self.store.read(tenant, move |tx| enrollments::by_id(tx, tenant, enrollment)).await?;
+        let Some(found) = found else { return Ok(Pushed::Done) };
+        let reachable = ["enrolled", "leaving"].contains(&found.state.as_str()) && found.push_state != "unreachable";
+        let (Some(topic), Some(token), Some(magic)) = (found.topic, found.push_token, found.push_magic) else {
+            return Ok(Pushed::Done);
+        };
+        if !reachable {
+            return Ok(Pushed::Done);
+        }
+        let as_of = found.push_changed_at.unwrap_or(0);
+        let target = PushTarget { tenant, topic, token, magic };
+        let answer = self.push.push(&target).await;
+        let now = self.clock.now();
+        match answer {
+            Ok(()) => {
+                self.push_state(tenant, enrollment, "reachable", as_of).await?;
+                Ok(Pushed::Done)
+            }
+            // A 410 that speaks of a time before the last TokenUpdate is about the former token.
+            Err(PushError::Unregistered(Some(since))) if since < as_of => Ok(Pushed::Done),
+            Err(PushError::Unregistered(_)) => {
+                self.push_state(tenant, enrollment, "unreachable", as_of).await?;
+                Ok(Pushed::Done)
+            }
+            Err(PushError::BadToken(reason)) => {
+                self.push_state(tenant, enrollment, "unreachable", as_of).await?;
+                self.push_alert(tenant, "pushTokenRefused", Some(found.device_id), &reason, now).await?;
+                Ok(Pushed::Done)
+            }
+            Err(PushError::Certificate(reason)) => {
+                self.push_alert(tenant, "pushCertificateRefused", None, &reason, now).await?;
+                Ok(Pushed::Again(self.spread(now + HOUR, enrollment, 10 * MINUTE)))
+            }
+            Err(PushError::Later { after, .. }) => {
+                let step = (10 * SECOND) << attempt.clamp(1, 9);
+                let wait = after.unwrap_or(step.min(30 * MINUTE)).max(SECOND);
+                // Spread over as much again: an outage that ends is not answered by a herd.
+                Ok(Pushed::Again(self.spread(now + wait, enrollment, wait)))
+            }
+        }
+    }
+
+    fn spread(&self, at: i64, enrollment: Uuid, width: i64) -> i64 {
+        let bytes = enrollment.as_bytes();
+        let part = i64::from(u16::from_be_bytes([bytes[14], bytes[15]]));
+        at + width * part / i64::from(u16::MAX)
+    }
+
+    async fn push_state(&self, tenant: Uuid, enrollment: Uuid, state: &'static str, as_of: i64) -> Result<()> {
+        let changed = self
+            .store
+            .read(tenant, move |tx| enrollments::by_id(tx, tenant, enrollment))
+            .await?
+            .is_some_and(|found| found.push_state != state);
+        if changed {
+            self.store
+                .write(tenant, move |tx| enrollments::set_push_state(tx, tenant, enrollment, state, as_of))
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn push_alert(
+        &self,
+        tenant: Uuid,
+        kind: &'static str,
+        device: Option<Uuid>,
+        reason: &str,
+        now: i64,
+    ) -> Result<()> {
+        let (ids, reason) = (self.ids(now), reason.to_owned());
+        self.store
+            .write(tenant, move |tx| {
+                let origin = super::note::Origin::default();
+                let details = json!({ "reason": reason });
+                super::note::alert(tx, tenant, &mut ids.clone(), &origin, kind, device, details, now)
+            })
+            .await?;
+        Ok(())
+    }
+}
