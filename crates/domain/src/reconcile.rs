@@ -146,12 +146,7 @@ mod tests {
         prop::collection::btree_map("[a-c]", (1u8..4).prop_map(|n| vec![n]), 0..4)
     }
     fn fates() -> impl Strategy<Value = Fate> {
-        prop_oneof![
-            Just(Fate::Acknowledged),
-            Just(Fate::Refused),
-            Just(Fate::AnswerLost),
-            Just(Fate::NeverHandedOut)
-        ]
+        prop_oneof![Just(Fate::Acknowledged), Just(Fate::Refused), Just(Fate::AnswerLost), Just(Fate::NeverHandedOut)]
     }
 
     proptest! {

@@ -4,5 +4,10 @@
 
 pub mod ambient;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod doors;
+pub mod logging;
+pub mod serve;
+pub mod server;
+pub mod wiring;

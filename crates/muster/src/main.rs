@@ -1,3 +1,42 @@
 //! `muster`: see `cli.rs` for the subcommands.
 
-fn main() {}
+use clap::Parser as _;
+use muster::{
+    cli::{Cli, Command},
+    commands, logging, serve,
+};
+
+fn main() -> std::process::ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("muster: cannot start: {error}");
+            return std::process::ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(run(cli)) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("muster: {error:#}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    if !matches!(cli.command, Command::Serve(_)) {
+        logging::start_quiet();
+    }
+    match cli.command {
+        Command::Serve(options) => serve::serve(&options).await,
+        Command::Tenant(command) => commands::tenant(command).await,
+        Command::Admin(command) => commands::admin(command).await,
+        Command::Token(command) => commands::token(command).await,
+        Command::Ca(command) => commands::ca(command).await,
+        Command::Migrate { common } => commands::migrate(common).await,
+        Command::Audit(command) => commands::audit(command).await,
+        Command::Keys(command) => commands::keys(command).await,
+        other => anyhow::bail!("this subcommand is not built yet: {other:?}"),
+    }
+}

@@ -160,18 +160,164 @@ impl Drop for TestDatabase {
 
 impl TestDatabase {
     /// Runs a statement as the role that owns the tables; answers the number of rows.
-    pub fn sql_as_owner(&self, statement: &str) -> u64 {
-        sql(&self.migrate_url, statement)
+    pub fn sql_as_owner(&self, statement: &str) -> Result<u64, String> {
+        try_sql(&self.migrate_url, statement)
+    }
+
+    /// Runs several statements as the role that owns the tables.
+    pub fn batch_as_owner(&self, statements: &str) -> Result<(), String> {
+        let (url, statements) = (self.migrate_url.clone(), statements.to_owned());
+        let run = move || {
+            let mut client =
+                crate::postgres::Target::parse(&url).and_then(|t| t.connect()).map_err(|e| e.to_string())?;
+            client.batch_execute(&statements).map_err(|error| error.to_string())
+        };
+        std::thread::spawn(run).join().unwrap_or_else(|_| Err("panicked".into()))
+    }
+
+    /// Runs a statement as the role that the server works as, outside any tenant's scope.
+    pub fn sql_as_server(&self, statement: &str) -> Result<u64, String> {
+        try_sql(&self.url, statement)
     }
 }
 
-/// Runs a statement on a connection of its own.
-fn sql(url: &str, statement: &str) -> u64 {
+impl TestStore {
+    /// Asks the engine to prepare a statement as noun files write it, without running it.
+    pub fn prepare(&self, statements: &[String]) -> Vec<(String, String)> {
+        let mut texts = crate::dialect::Texts::new(self.dialect());
+        let texts: Vec<(String, String)> =
+            statements.iter().map(|sql| (sql.clone(), texts.get(sql).sql.clone())).collect();
+        match (&self.directory, &self.database) {
+            (Some(directory), _) => {
+                let flags = rusqlite::OpenFlags::default();
+                let options = sqlite::Options::default();
+                let connection = sqlite::connect(&directory.path().join("muster.db"), flags, &options)
+                    .expect("the test's database opens");
+                let mut refused = Vec::new();
+                for (sql, text) in texts {
+                    if let Err(error) = connection.prepare(&text) {
+                        refused.push((sql, error.to_string()));
+                    }
+                }
+                refused
+            }
+            (None, Some(database)) => {
+                let url = database.url.clone();
+                let run = move || {
+                    let mut client = crate::postgres::Target::parse(&url)
+                        .and_then(|t| t.connect())
+                        .expect("the test server answers");
+                    let refusal = |error: postgres::Error| error.as_db_error().map(|e| e.message().to_owned());
+                    let mut refused = Vec::new();
+                    for (sql, text) in texts {
+                        if let Err(error) = client.prepare(&text) {
+                            refused.push((sql, refusal(error).unwrap_or_default()));
+                        }
+                    }
+                    refused
+                };
+                std::thread::spawn(run).join().expect("statements are prepared")
+            }
+            (None, None) => Vec::new(),
+        }
+    }
+
+    /// Every text and byte string in every table, one `table.column: value` a line: what a thief of
+    /// the database would read. For tests that look for what must not be there.
+    pub fn dump(&self) -> String {
+        let mut out = String::new();
+        for (table, columns) in tables() {
+            match (&self.directory, &self.database) {
+                (Some(directory), _) => {
+                    let connection = rusqlite::Connection::open(directory.path().join("muster.db")).expect("it opens");
+                    let mut statement =
+                        connection.prepare(&format!("select * from {table}")).expect("the table is there");
+                    let mut rows = statement.query([]).expect("it can be read");
+                    while let Some(row) = rows.next().expect("it can be read") {
+                        for (at, column) in columns.iter().enumerate() {
+                            match row.get_ref(at) {
+                                Ok(rusqlite::types::ValueRef::Text(bytes) | rusqlite::types::ValueRef::Blob(bytes)) => {
+                                    out.push_str(&format!("{table}.{column}: {}\n", bytes.escape_ascii()));
+                                }
+                                _ => {}
+                            }
+                        }
+                    }
+                }
+                (None, Some(database)) => out.push_str(&database.dump(&table, &columns)),
+                (None, None) => {}
+            }
+        }
+        out
+    }
+}
+
+impl TestDatabase {
+    fn dump(&self, table: &str, columns: &[String]) -> String {
+        let (url, table, columns) = (self.migrate_url.clone(), table.to_owned(), columns.to_vec());
+        let run = move || {
+            let mut client =
+                crate::postgres::Target::parse(&url).and_then(|t| t.connect()).expect("the test server answers");
+            // The owner of the tables may look past row-level security by switching it off, in a
+            // transaction that is rolled back.
+            let mut tx = client.transaction().expect("a transaction begins");
+            tx.batch_execute(&format!("alter table {table} no force row level security")).expect("the owner may");
+            let mut out = String::new();
+            for message in tx.simple_query(&format!("select * from {table}")).expect("it can be read") {
+                if let postgres::SimpleQueryMessage::Row(row) = message {
+                    for (at, column) in columns.iter().enumerate() {
+                        let value = row.get(at).unwrap_or_default();
+                        // Byte strings come as hexadecimal; shown as the bytes they are, like SQLite's.
+                        let bytes = value.strip_prefix("\\x").map(|hex| {
+                            (0..hex.len() / 2)
+                                .filter_map(|n| u8::from_str_radix(&hex[2 * n..2 * n + 2], 16).ok())
+                                .collect()
+                        });
+                        let bytes: Vec<u8> = bytes.unwrap_or_else(|| value.as_bytes().to_vec());
+                        out.push_str(&format!("{table}.{column}: {}\n", bytes.escape_ascii()));
+                    }
+                }
+            }
+            out
+        };
+        std::thread::spawn(run).join().expect("the table can be dumped")
+    }
+}
+
+/// The tables of the schema with their columns.
+pub fn tables() -> Vec<(String, Vec<String>)> {
+    let mut tables = Vec::new();
+    for step in migrate::MIGRATIONS {
+        for statement in migrate::statements(step.text) {
+            if let Some(table) = migrate::created_table(&statement) {
+                let body = statement.split_once('(').map_or("", |(_, body)| body);
+                let columns = body
+                    .split('\n')
+                    .filter_map(|line| line.split_whitespace().next())
+                    .filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()) && *word != "primary")
+                    .map(str::to_owned)
+                    .collect();
+                tables.push((table.to_owned(), columns));
+            }
+        }
+    }
+    tables
+}
+
+/// Runs a statement on a connection of its own; answers the number of rows.
+fn try_sql(url: &str, statement: &str) -> Result<u64, String> {
     let (url, statement) = (url.to_owned(), statement.to_owned());
     let run = move || {
-        let mut client =
-            crate::postgres::Target::parse(&url).and_then(|target| target.connect()).expect("the test server answers");
-        client.execute(&statement, &[]).unwrap_or_else(|error| panic!("{statement}: {error}"))
+        let mut client = crate::postgres::Target::parse(&url)
+            .and_then(|target| target.connect())
+            .map_err(|error| error.to_string())?;
+        client
+            .execute(&statement, &[])
+            .map_err(|error| error.as_db_error().map_or_else(|| error.to_string(), |e| e.message().to_owned()))
     };
-    std::thread::spawn(run).join().expect("a statement of a test runs")
+    std::thread::spawn(run).join().unwrap_or_else(|_| Err("panicked".into()))
+}
+
+fn sql(url: &str, statement: &str) -> u64 {
+    try_sql(url, statement).unwrap_or_else(|error| panic!("{statement}: {error}"))
 }

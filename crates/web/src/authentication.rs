@@ -28,7 +28,7 @@ pub async fn operator(
     let intent = if method.is_safe() {
         Intent::Read
     } else {
-        if cross_site(headers) {
+        if !same_origin(headers) {
             return Err(Problem::new(StatusCode::FORBIDDEN, "Forbidden", "the request comes from another site"));
         }
         Intent::Write(headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok()))
@@ -45,23 +45,34 @@ fn bearer(value: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()).then(|| token.trim())
 }
 
-/// The value of a cookie; the first where a client sends several of one name.
+/// The value of a cookie. A name that stands twice is no cookie: somebody planted the other one.
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
+    let mut found = headers
         .get_all(header::COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find_map(|(key, value)| (key == name).then_some(value))
+        .filter(|(key, _)| *key == name)
+        .map(|(_, value)| value);
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
 }
 
-/// True where the browser itself says that another site made the request (Fetch Metadata).
-pub fn cross_site(headers: &HeaderMap) -> bool {
-    headers
-        .get("sec-fetch-site")
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|site| !matches!(site, "same-origin" | "none"))
+/// False for a request that a browser made on behalf of another site: Fetch Metadata where the
+/// browser sends it, `Origin` otherwise.
+pub fn same_origin(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match text("sec-fetch-site") {
+        Some("same-origin" | "none") => return true,
+        Some(_) => return false,
+        None => {}
+    }
+    match (text("origin"), text("host")) {
+        (None, _) => true,
+        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, authority)| authority == host),
+        (Some(_), None) => false,
+    }
 }
 
 /// Refuses an actor without the permission.
@@ -89,13 +100,25 @@ mod tests {
         }
     }
 
+    fn sent(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs.iter().map(|(n, v)| (header::HeaderName::from_static(n), v.parse().unwrap())).collect()
+    }
+
     #[test]
     fn k2_another_site_is_recognised() {
-        let with = |value: &str| {
-            HeaderMap::from_iter([(header::HeaderName::from_static("sec-fetch-site"), value.parse().unwrap())])
-        };
-        assert!(cross_site(&with("cross-site")) && cross_site(&with("same-site")));
-        assert!(!cross_site(&with("same-origin")) && !cross_site(&HeaderMap::new()));
+        assert!(same_origin(&sent(&[("host", "a.example")])));
+        assert!(same_origin(&sent(&[("host", "a.example"), ("origin", "https://a.example")])));
+        assert!(same_origin(&sent(&[("sec-fetch-site", "same-origin")])));
+        assert!(!same_origin(&sent(&[("host", "a.example"), ("origin", "https://b.example")])));
+        assert!(!same_origin(&sent(&[("host", "a.example"), ("origin", "null")])));
+        assert!(!same_origin(&sent(&[("sec-fetch-site", "cross-site")])));
+        assert!(!same_origin(&sent(&[("sec-fetch-site", "same-site")])));
+    }
+
+    #[test]
+    fn k1_a_planted_second_cookie_counts_as_none() {
+        let planted = sent(&[("cookie", "__Host-muster-console=abc; __Host-muster-console=evil")]);
+        assert_eq!(cookie(&planted, CONSOLE_COOKIE), None);
     }
 
     #[test]

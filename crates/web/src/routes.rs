@@ -97,6 +97,12 @@ macro_rules! routes {
 /// The table.
 pub fn table() -> Vec<Route> {
     routes! {
+        // Pages for people
+        Public Open GET "/style.css" 0, None, crate::public::style::plain, "Style sheet of the public pages";
+        Public Open GET "/enroll" 0, None, crate::public::enroll::start, "Sign-in page of an enrollment";
+        Public Flow POST "/enroll" 64 * KIB, None, crate::public::enroll::step, "Next step of an enrollment";
+        Public Flow GET "/enroll/profile/{token}" 0, None, crate::public::enroll::profile, "The management profile of an enrollment";
+
         // Operation
         Admin Open GET "/healthz" 0, None, crate::operation::healthz, "The process answers";
         Admin Open GET "/readyz" 0, None, crate::operation::readyz, "The database answers";

@@ -25,7 +25,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{CONFIGURATIONS, documents::PreparedDocuments};
-use crate::{Result, Service};
+use crate::{Ids, Result, Service, inventory};
 
 /// Differences that one run sends at most; the channel stays dirty for the rest.
 const COMMANDS: usize = 64;
@@ -43,12 +43,12 @@ impl Service {
     /// Recomputes a channel's desired state and queues the differences. Cheap when it is not dirty.
     pub async fn compute(&self, tenant: Uuid, enrollment: Uuid) -> Result<Computed> {
         let now = self.clock.now();
-        let ids: Vec<Uuid> = (0..COMMANDS).map(|_| self.random.id(now)).collect();
+        let ids = self.ids(now);
         let documents = self.prepared.clone();
         self.store
             .write(tenant, move |tx| {
-                let run = Run { tenant, enrollment, ids: &ids, now, documents: &documents };
-                Ok(run.compute(tx)?)
+                let run = Run { tenant, enrollment, now, documents: &documents };
+                Ok(run.compute(tx, &mut ids.clone())?)
             })
             .await
     }
@@ -58,13 +58,12 @@ impl Service {
 pub(crate) struct Run<'a> {
     pub tenant: Uuid,
     pub enrollment: Uuid,
-    pub ids: &'a [Uuid],
     pub now: i64,
     pub documents: &'a Arc<PreparedDocuments>,
 }
 
 impl Run<'_> {
-    pub(crate) fn compute(&self, tx: &mut dyn Tx) -> storage::Result<Computed> {
+    pub(crate) fn compute(&self, tx: &mut dyn Tx, ids: &mut Ids) -> storage::Result<Computed> {
         let Some(marks) = device_states::by_enrollment(tx, self.tenant, self.enrollment)?.filter(|s| s.is_dirty())
         else {
             return Ok(Computed { queued: 0, settled: true });
@@ -79,7 +78,8 @@ impl Run<'_> {
             Some(channel) => resolve(&self.applied(tx, &subject)?, &channel),
             None => Vec::new(),
         };
-        let (queued, all) = self.write_items(tx, &subject, &resolved)?;
+        let (mut queued, all) = self.write_items(tx, &subject, &resolved, ids)?;
+        queued += inventory::ask_due(tx, self.tenant, &subject, ids, self.now)?;
         self.write_exceptions(tx, &subject, &resolved)?;
         if all {
             let (desired, reported) = hashes(&items::of_enrollment(tx, self.tenant, self.enrollment)?);
@@ -132,7 +132,13 @@ impl Run<'_> {
     }
 
     /// Writes items and queues commands; answers how many, and whether that was all.
-    fn write_items(&self, tx: &mut dyn Tx, subject: &Subject, resolved: &[Resolved]) -> storage::Result<(usize, bool)> {
+    fn write_items(
+        &self,
+        tx: &mut dyn Tx,
+        subject: &Subject,
+        resolved: &[Resolved],
+        ids: &mut Ids,
+    ) -> storage::Result<(usize, bool)> {
         let mut known: BTreeMap<String, Item> = BTreeMap::new();
         let mut have = BTreeMap::new();
         for mut item in items::of_enrollment(tx, self.tenant, self.enrollment)? {
@@ -145,7 +151,6 @@ impl Run<'_> {
         let want: BTreeMap<String, reconcile::Version> =
             wanted.iter().filter_map(|(key, one)| Some((key.clone(), version(one.content.as_ref()?)))).collect();
         let steps = reconcile(&want, &have);
-        let mut ids = self.ids.iter();
         let (mut queued, mut all) = (0, true);
         let keys: BTreeSet<&String> = known.keys().chain(wanted.keys()).collect();
         for key in keys {
@@ -157,12 +162,12 @@ impl Run<'_> {
             }
             match steps.get(key) {
                 Some(step @ (Step::Install(_) | Step::Remove)) => {
-                    let Some(id) = ids.next() else {
+                    if queued == COMMANDS {
                         all = false;
                         continue;
-                    };
+                    }
                     self.supersede(tx, &mut item)?;
-                    self.queue(tx, subject, &mut item, *id, step)?;
+                    self.queue(tx, subject, &mut item, ids.next(), step)?;
                     queued += 1;
                 }
                 Some(Step::Forget) if !wanted.contains_key(key) => {

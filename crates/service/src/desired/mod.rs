@@ -16,7 +16,7 @@ pub mod variables;
 
 mod queue;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// The collection whose documents become profiles.
 pub const CONFIGURATIONS: &str = "deviceConfigurations";

@@ -27,20 +27,20 @@ use crate::{
 };
 
 /// A service with one enrolled iPhone.
-struct Fleet {
-    service: TestService,
-    tenant: Uuid,
-    device: Uuid,
-    directory: Uuid,
-    enrollment: Uuid,
+pub(crate) struct Fleet {
+    pub(crate) service: TestService,
+    pub(crate) tenant: Uuid,
+    pub(crate) device: Uuid,
+    pub(crate) directory: Uuid,
+    pub(crate) enrollment: Uuid,
 }
 
 impl Fleet {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Fleet::with("iOS", "17.4", "userEnrollment", false).await
     }
 
-    async fn with(platform: &str, os: &str, enrollment_type: &str, supervised: bool) -> Self {
+    pub(crate) async fn with(platform: &str, os: &str, enrollment_type: &str, supervised: bool) -> Self {
         let service = crate::testing::service();
         let id = || service.random.id(START);
         let (tenant, device, directory, enrollment) = (id(), id(), id(), id());
@@ -100,7 +100,7 @@ impl Fleet {
     }
 
     /// Saves a document assigned to a target and marks the channel.
-    async fn assign(&self, odata_type: &str, body: Value, target: &str, group: Option<Uuid>) -> Uuid {
+    pub(crate) async fn assign(&self, odata_type: &str, body: Value, target: &str, group: Option<Uuid>) -> Uuid {
         let id = self.service.random.id(START);
         let document = Document {
             kind: CONFIGURATIONS.into(),
@@ -134,7 +134,7 @@ impl Fleet {
         id
     }
 
-    async fn unassign(&self, document: Uuid) {
+    pub(crate) async fn unassign(&self, document: Uuid) {
         let (tenant, enrollment) = (self.tenant, self.enrollment);
         self.write(move |tx| {
             assignments::replace(tx, tenant, CONFIGURATIONS, document, &[])?;
@@ -143,7 +143,7 @@ impl Fleet {
         .await;
     }
 
-    async fn change(&self, document: Uuid, body: Value) {
+    pub(crate) async fn change(&self, document: Uuid, body: Value) {
         let (tenant, enrollment) = (self.tenant, self.enrollment);
         self.write(move |tx| {
             let mut row = documents::by_id(tx, tenant, CONFIGURATIONS, document)?.unwrap();
@@ -155,35 +155,35 @@ impl Fleet {
         .await;
     }
 
-    async fn write<T: Send + 'static>(
+    pub(crate) async fn write<T: Send + 'static>(
         &self,
         op: impl Fn(&mut dyn muster_storage::Tx) -> muster_storage::Result<T> + Send + 'static,
     ) -> T {
         self.service.store.write(self.tenant, op).await.unwrap()
     }
 
-    async fn compute(&self) -> usize {
+    pub(crate) async fn compute(&self) -> usize {
         self.service.compute(self.tenant, self.enrollment).await.unwrap().queued
     }
 
-    async fn queue(&self) -> Vec<Command> {
+    pub(crate) async fn queue(&self) -> Vec<Command> {
         let (tenant, enrollment) = (self.tenant, self.enrollment);
         self.write(move |tx| commands::pending(tx, tenant, enrollment, 100)).await
     }
 
-    async fn render(&self, command: &Command) -> Result<Option<Request>> {
+    pub(crate) async fn render(&self, command: &Command) -> Result<Option<Request>> {
         self.service.render_item(self.tenant, self.enrollment, command.id, &command.payload).await
     }
 
     /// Hands the next command out as a device would get it.
-    async fn next(&self) -> Option<(Command, Request)> {
+    pub(crate) async fn next(&self) -> Option<(Command, Request)> {
         let (tenant, enrollment) = (self.tenant, self.enrollment);
         let command = self.write(move |tx| commands::hand_out_next(tx, tenant, enrollment, None, START)).await?;
         let request = self.render(&command).await.unwrap().expect("the command is current");
         Some((command, request))
     }
 
-    async fn answer(&self, command: &Command, status: Status) {
+    pub(crate) async fn answer(&self, command: &Command, status: Status) {
         let ids = EnrollmentIds::device("UDID-1");
         let result = CommandResult::of(ids, status, &command.id.to_string(), Dictionary::new());
         let (tenant, enrollment, id) = (self.tenant, self.enrollment, command.id);
@@ -201,7 +201,7 @@ impl Fleet {
         .await;
     }
 
-    async fn state_of(&self, document: Uuid) -> Option<String> {
+    pub(crate) async fn state_of(&self, document: Uuid) -> Option<String> {
         let (tenant, enrollment) = (self.tenant, self.enrollment);
         let item = self.write(move |tx| items::by_key(tx, tenant, enrollment, &format!("profile:{document}"))).await;
         item.map(|item| item.state)

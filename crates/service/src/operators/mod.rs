@@ -4,4 +4,5 @@
 
 mod keyboard;
 
+pub(crate) use keyboard::check_domain;
 pub use keyboard::{NewAdmin, NewKeyboardToken};

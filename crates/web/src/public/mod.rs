@@ -1,1 +1,10 @@
-//! Pages an operating system opens by itself: sign-in, terms, enrollment.
+//! Pages an operating system or a person opens: sign-in, enrollment, and what they are made of.
+//! Server-rendered, without JavaScript.
+//!
+//! `flow.rs` shows the steps of a sign-in, `enroll.rs` and `sign_in.rs` say where they lead.
+
+pub mod enroll;
+mod flow;
+pub mod form;
+pub mod page;
+pub mod style;

@@ -1,0 +1,39 @@
+//! `muster serve`.
+
+use crate::{cli::Serve, doors::Doors, logging, server::Running, wiring};
+
+/// Runs the server until it is told to stop (SIGTERM, SIGINT) or a part of it fails.
+pub async fn serve(options: &Serve) -> anyhow::Result<()> {
+    let config = options.load()?;
+    logging::start(config.log_format.as_deref())?;
+    config.data()?;
+    let doors = Doors::bind(&config).await?;
+    let addresses = doors.addresses.clone();
+    let service = wiring::open(&config, Some(addresses.clone())).await?;
+    let mut running = Running::start(&config, service.clone(), doors, true).await?;
+    tracing::info!(public = addresses.public, device = addresses.device, admin = addresses.admin, "serving");
+    tokio::select! {
+        ended = running.ended() => ended?,
+        () = told_to_stop() => {}
+    }
+    tracing::info!("stopping");
+    running.stop().await;
+    service.store.close();
+    Ok(())
+}
+
+/// Waits for SIGTERM or SIGINT.
+pub async fn told_to_stop() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(_) => {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The running server: listeners and the job runner over one service.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::Context as _;
+use muster_service::Service;
+use muster_web::{
+    App, Edge,
+    listener::{self, ServerIdentity, Site},
+    proxy::Trusted,
+    shell::Shell,
+};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::{config::Config, doors::Doors};
+
+/// A running server. Dropped, it stops at once; [`Running::stop`] lets requests and jobs finish.
+pub struct Running {
+    /// Socket of the plain listener, if there is one.
+    pub plain: Option<SocketAddr>,
+    stop: CancellationToken,
+    tasks: JoinSet<anyhow::Result<()>>,
+}
+
+impl Running {
+    /// Starts the listeners of `doors` and, where `jobs` says so, the job runner.
+    pub async fn start(config: &Config, service: Service, doors: Doors, jobs: bool) -> anyhow::Result<Running> {
+        let metrics = metrics_exporter_prometheus::PrometheusBuilder::new().install_recorder().ok();
+        let edge = Edge {
+            trusted_proxies: Trusted::parse(&config.proxy.trusted)
+                .map_err(anyhow::Error::msg)
+                .context("proxy.trusted")?,
+            authorities: doors.authorities(),
+            metrics,
+        };
+        let identity = listener_identity(config, &service, &doors).await?;
+        let shell = Shell::new(App { service: service.clone(), edge: Arc::new(edge) });
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        for port in doors.ports {
+            let sites = port
+                .audiences
+                .into_iter()
+                .map(|(audience, host)| Site { audience, host, identity: identity.clone() })
+                .collect();
+            let (shell, stop) = (shell.clone(), stop.clone());
+            tasks.spawn(async move { Ok(listener::serve(port.listener, sites, shell, stop).await?) });
+        }
+        let mut plain = None;
+        if let Some(socket) = doors.plain {
+            plain = Some(socket.local_addr()?);
+            let (shell, stop) = (shell.clone(), stop.clone());
+            tasks.spawn(async move { Ok(listener::serve_plain(socket, shell, stop).await?) });
+        }
+        if jobs {
+            let stop = stop.clone();
+            tasks.spawn(async move {
+                service.run_jobs(stop).await;
+                Ok(())
+            });
+        }
+        Ok(Running { plain, stop, tasks })
+    }
+
+    /// Waits until a part of the server ends by itself, which is a fault.
+    pub async fn ended(&mut self) -> anyhow::Result<()> {
+        match self.tasks.join_next().await {
+            Some(result) => result?,
+            None => Ok(()),
+        }
+    }
+
+    /// Stops: no new connections, requests and jobs in flight finish.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// PEM files where configured, else a certificate of our own CA for every host name.
+async fn listener_identity(config: &Config, service: &Service, doors: &Doors) -> anyhow::Result<Arc<ServerIdentity>> {
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+    let (chain, key) = match (&config.tls.certificate_file, &config.tls.key_file) {
+        (Some(certificate), Some(key)) => {
+            let chain = CertificateDer::pem_file_iter(certificate)
+                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+                .with_context(|| format!("cannot read the certificates of {}", certificate.display()))?;
+            let key = PrivateKeyDer::from_pem_file(key)
+                .with_context(|| format!("cannot read the private key of {}", key.display()))?;
+            (chain, key)
+        }
+        _ => {
+            let issued = service.listener_certificate(&doors.hosts()).await?;
+            let chain = issued.chain.into_iter().map(CertificateDer::from).collect();
+            let key = PrivateKeyDer::try_from(issued.key.expose().clone()).map_err(anyhow::Error::msg)?;
+            (chain, key)
+        }
+    };
+    ServerIdentity::new(chain, &key).context("the listeners' certificate and key do not go together")
+}

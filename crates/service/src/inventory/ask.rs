@@ -1,0 +1,148 @@
+//! Asking: queries that are due become commands when the channel is computed.
+
+use muster_apple::{Request, requests};
+use muster_domain::{
+    catalogue::Channel,
+    facts::{Owner, Query, given_by, managed_apps_only, queries},
+};
+use muster_storage::{
+    self as storage, Tx,
+    commands::{self, NewCommand},
+    device_states,
+    facts::{self, InventoryQuery},
+    subjects::{self, Subject},
+    timers,
+};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::{Error, Ids, Result, Service, desired::compute::channel};
+
+/// Kind of the timer and job that asks a channel again.
+pub const DUE: &str = "inventory.due";
+/// Inventory is asked again after this, ms.
+pub(super) const EVERY: i64 = 7 * 24 * 3_600_000;
+/// Inventory goes last.
+const PRIORITY: i64 = 80;
+/// Apple's names of what we want to know of an app.
+const APP_ITEMS: [&str; 5] = ["Identifier", "Name", "ShortVersion", "Version", "BundleSize"];
+
+/// A channel sent its first TokenUpdate: every query is due, and its desired state is unknown.
+pub fn enrolled(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, now: i64) -> storage::Result<()> {
+    facts::clear_queries(tx, tenant, enrollment)?;
+    if let Some(channel) = subjects::of_enrollment(tx, tenant, enrollment)?.as_ref().and_then(channel) {
+        for query in queries(&channel) {
+            let row = InventoryQuery {
+                kind: query.word().to_owned(),
+                command_id: None,
+                asked_at: None,
+                answered_at: None,
+                due_at: now,
+            };
+            facts::put_query(tx, tenant, enrollment, &row)?;
+        }
+    }
+    timers::set(tx, tenant, DUE, enrollment, now + EVERY, "{}")?;
+    device_states::mark_dirty(tx, tenant, enrollment)
+}
+
+/// Makes every query of a channel due: somebody asked for a fresh inventory.
+pub fn refresh(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, now: i64) -> storage::Result<()> {
+    facts::make_due(tx, tenant, enrollment, now)?;
+    device_states::mark_dirty(tx, tenant, enrollment)
+}
+
+/// Queues the queries that are due; called while a channel is computed.
+pub(crate) fn ask_due(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    subject: &Subject,
+    ids: &mut Ids,
+    now: i64,
+) -> storage::Result<usize> {
+    let enrollment = subject.enrollment_id;
+    let mut asked = 0;
+    for mut query in facts::queries(tx, tenant, enrollment)? {
+        if query.due_at > now {
+            continue;
+        }
+        if let Some(command) = query.command_id
+            && commands::by_id(tx, tenant, enrollment, command)?.is_some()
+        {
+            continue;
+        }
+        let id = ids.next();
+        let command = NewCommand {
+            id,
+            enrollment,
+            device: subject.device_id,
+            request_type: query.kind.clone(),
+            payload: json!({}).to_string(),
+            origin: "inventory".to_owned(),
+            action: None,
+            destructive: false,
+            priority: PRIORITY,
+            held: false,
+            not_before: 0,
+            expires_at: None,
+            now,
+        };
+        commands::enqueue(tx, tenant, &command)?;
+        query.command_id = Some(id);
+        query.asked_at = Some(now);
+        query.due_at = now + EVERY;
+        facts::put_query(tx, tenant, enrollment, &query)?;
+        asked += 1;
+    }
+    Ok(asked)
+}
+
+/// The request of a query on a channel.
+pub(crate) fn request(query: Query, channel: &Channel, owner: Owner) -> Request {
+    match query {
+        Query::DeviceInformation => {
+            let keys: Vec<&str> = given_by(query, channel, owner).map(|fact| fact.key.as_str()).collect();
+            requests::device_information(&keys)
+        }
+        Query::SecurityInfo => requests::security_info(),
+        Query::ProfileList => requests::profile_list(),
+        Query::InstalledApplicationList => {
+            requests::installed_application_list(managed_apps_only(channel, owner), &APP_ITEMS)
+        }
+        Query::CertificateList => requests::certificate_list(owner == Owner::Personal),
+    }
+}
+
+impl Service {
+    /// The request of a command of origin `inventory`, made for the device as it is now. `None`: the
+    /// channel is gone, or not asked this any more.
+    pub async fn render_inventory(
+        &self,
+        tenant: Uuid,
+        enrollment: Uuid,
+        request_type: &str,
+    ) -> Result<Option<Request>> {
+        let query =
+            Query::of(request_type).ok_or_else(|| Error::internal(format!("{request_type} is no inventory query")))?;
+        let subject = self.store.read(tenant, move |tx| subjects::of_enrollment(tx, tenant, enrollment)).await?;
+        let Some(subject) = subject else { return Ok(None) };
+        let owner = Owner::of(&subject.owner_type);
+        Ok(channel(&subject).map(|channel| request(query, &channel, owner)))
+    }
+
+    /// The job behind [`DUE`]: makes the channel's queries due and asks it to connect.
+    pub async fn inventory_due(&self, tenant: Uuid, enrollment: Uuid) -> Result<()> {
+        let now = self.clock.now();
+        self.store
+            .write(tenant, move |tx| {
+                let subject = subjects::of_enrollment(tx, tenant, enrollment)?;
+                if subject.is_none_or(|subject| subject.state != "enrolled") {
+                    return Ok(());
+                }
+                timers::set(tx, tenant, DUE, enrollment, now + EVERY, "{}")?;
+                refresh(tx, tenant, enrollment, now)
+            })
+            .await?;
+        Ok(())
+    }
+}

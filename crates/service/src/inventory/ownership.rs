@@ -1,0 +1,64 @@
+//! What may not be known of a personal device is forgotten in the transaction that makes it personal.
+
+use muster_domain::facts::{Owner, fact};
+use muster_storage::{self as storage, Tx, devices, enrollments, facts, subjects};
+use uuid::Uuid;
+
+use super::refresh;
+use crate::desired::compute::channel;
+
+/// Company to personal: apps that are not managed, facts that a personal device is not asked for and
+/// the properties that show them go at once; the inventory is asked anew as for a personal device.
+/// Called by the change of the owner type, in its transaction, after the device row was changed.
+pub fn made_personal(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, now: i64) -> storage::Result<()> {
+    facts::remove_unmanaged_apps(tx, tenant, device)?;
+    let channels = enrollments::of_device(tx, tenant, device)?;
+    let subject = match channels.iter().find(|channel| channel.channel == "appleDevice") {
+        Some(found) => subjects::of_enrollment(tx, tenant, found.id)?,
+        None => None,
+    };
+    let channel = subject.as_ref().and_then(channel);
+    let Some(mut row) = devices::by_id(tx, tenant, device)? else { return Ok(()) };
+    let mut properties = row.properties()?;
+    for known in facts::of_device(tx, tenant, device)? {
+        let entry = fact(&known.name);
+        // Certificates are listed in full on company devices only.
+        let kept = match (entry, &channel) {
+            (Some(entry), Some(channel)) => entry.allowed(channel, Owner::Personal),
+            (Some(entry), None) => entry.personal,
+            (None, _) => false,
+        };
+        if kept {
+            continue;
+        }
+        facts::remove(tx, tenant, device, &known.name)?;
+        if let Some(property) = entry.and_then(|entry| entry.property.as_ref()) {
+            properties.shift_remove(property);
+        }
+    }
+    properties.shift_remove("phoneNumber");
+    let document = serde_json::Value::Object(properties).to_string();
+    if document != row.document {
+        row.document = document;
+        row.modified_at = now;
+        devices::put(tx, tenant, &row)?;
+    }
+    for channel in channels {
+        facts::make_due(tx, tenant, channel.id, now)?;
+        refresh(tx, tenant, channel.id, now)?;
+    }
+    Ok(())
+}
+
+/// A device left, was retired or wiped: its inventory goes.
+pub fn forget(tx: &mut dyn Tx, tenant: Uuid, device: Uuid) -> storage::Result<()> {
+    facts::clear(tx, tenant, device)?;
+    storage::setting_states::clear(tx, tenant, device)?;
+    for channel in enrollments::of_device(tx, tenant, device)? {
+        facts::clear_queries(tx, tenant, channel.id)?;
+        storage::items::clear(tx, tenant, channel.id)?;
+        storage::timers::clear(tx, tenant, super::DUE, channel.id)?;
+        storage::timers::clear(tx, tenant, crate::desired::answers::RETRY, channel.id)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,174 @@
+//! The pages of an enrollment, from sign-in to the profile's link.
+
+use axum::{
+    Router,
+    body::Body,
+    http::{Request, StatusCode, header},
+};
+use muster_service::{
+    RequestContext,
+    operators::{NewAdmin, NewKeyboardToken},
+    testing,
+};
+use muster_web::{App, Edge, routes};
+use tower::ServiceExt;
+
+const IPHONE: &str = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5_1 like Mac OS X) AppleWebKit/605.1.15";
+
+struct Site {
+    test: testing::TestService,
+    router: Router,
+}
+
+struct Answer {
+    status: StatusCode,
+    html: String,
+}
+
+impl Answer {
+    /// The value of an attribute in the element that has `marker`.
+    fn attribute(&self, marker: &str, name: &str) -> Option<String> {
+        let at = self.html.find(marker)?;
+        let start = self.html[..at].rfind('<')?;
+        let element = &self.html[start..start + self.html[start..].find('>')?];
+        let (_, value) = element.split_once(&format!("{name}=\""))?;
+        Some(value.split('"').next()?.replace("&#x2f;", "/"))
+    }
+
+    fn flow(&self) -> String {
+        self.attribute("name=\"flow\"", "value").unwrap_or_else(|| panic!("no flow in {}", self.html))
+    }
+
+    fn reason(&self) -> String {
+        let (_, rest) = self.html.split_once("<p id=\"reason\">").unwrap_or_else(|| panic!("no reason in {}", self.html));
+        rest.split("</p>").next().unwrap().to_owned()
+    }
+}
+
+impl Site {
+    async fn new() -> Self {
+        let site = Site::without_authority().await;
+        let new = NewKeyboardToken { tenant: None, name: "test".into(), role: "owner".into(), user: None, life: None };
+        let token = site.test.create_keyboard_token(new).await.unwrap();
+        let actor = site.test.authenticate_token(&token, &RequestContext::default()).await.unwrap();
+        site.test.set_mdm_authority(&actor).await.unwrap();
+        site
+    }
+
+    async fn without_authority() -> Self {
+        let test = testing::service();
+        test.create_admin(NewAdmin {
+                tenant: None,
+                user: "ada@example.org".into(),
+                password: "correct horse".into(),
+                role: "owner".into(),
+                totp_secret: None,
+            })
+            .await
+            .unwrap();
+        let app = App { service: test.service.clone(), edge: std::sync::Arc::new(Edge::default()) };
+        let router = routes::router(&app, |route| route.audience == routes::Audience::Public);
+        Site { test, router }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        Answer { status, html: String::from_utf8(bytes.to_vec()).unwrap() }
+    }
+
+    async fn post(&self, fields: &[(&str, &str)]) -> Answer {
+        let body: Vec<String> = fields.iter().map(|(n, v)| format!("{n}={}", v.replace('@', "%40").replace(' ', "+"))).collect();
+        let request = Request::post("/enroll")
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::USER_AGENT, IPHONE)
+            .body(Body::from(body.join("&")))
+            .unwrap();
+        self.send(request).await
+    }
+}
+
+#[tokio::test]
+async fn a_person_signs_in_says_the_kind_of_device_and_gets_the_profile() {
+    let site = Site::new().await;
+    let first = site.send(Request::get("/enroll").body(Body::empty()).unwrap()).await;
+    assert_eq!(first.status, StatusCode::OK);
+    assert!(first.html.contains("name=\"username\"") && first.html.contains("name=\"password\""));
+
+    let kinds = site.post(&[("username", "Ada@Example.org"), ("password", "correct horse")]).await;
+    assert_eq!(kinds.status, StatusCode::OK, "{}", kinds.html);
+    assert!(kinds.html.contains("value=\"iOS\" required checked"), "the browser's kind is preselected: {}", kinds.html);
+
+    let last = site.post(&[("flow", &kinds.flow()), ("platform", "iOS")]).await;
+    assert_eq!(last.status, StatusCode::OK, "{}", last.html);
+    let link = last.attribute("id=\"profile\"", "href").unwrap();
+    assert!(link.starts_with("/enroll/profile/"), "{link}");
+}
+
+#[tokio::test]
+async fn b5_unknown_people_unknown_domains_and_wrong_passwords_read_the_same() {
+    let site = Site::new().await;
+    let mut seen = Vec::new();
+    for username in ["ada@example.org", "eve@example.org", "eve@elsewere.org"] {
+        let answer = site.post(&[("username", username), ("password", "wrong guess")]).await;
+        seen.push((answer.status, answer.html.replace(username, "NAME")));
+    }
+    assert_eq!(seen[0].0, StatusCode::FORBIDDEN);
+    assert!(seen.iter().all(|answer| *answer == seen[0]), "{seen:?}");
+}
+
+#[tokio::test]
+async fn b5_guesses_are_slowed_down_for_people_who_do_not_exist_too() {
+    let site = Site::new().await;
+    for username in ["ada@example.org", "eve@example.org"] {
+        let mut statuses = Vec::new();
+        for _ in 0..7 {
+            statuses.push(site.post(&[("username", username), ("password", "wrong guess")]).await.status.as_u16());
+        }
+        assert_eq!(statuses, [403, 403, 403, 403, 403, 429, 429], "{username}");
+    }
+    let answer = site.post(&[("username", "ada@example.org"), ("password", "correct horse")]).await;
+    assert_eq!(answer.status, StatusCode::TOO_MANY_REQUESTS, "the right password waits as well");
+    site.test.clock.advance(2_000);
+    let answer = site.post(&[("username", "ada@example.org"), ("password", "correct horse")]).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.html);
+}
+
+#[tokio::test]
+async fn without_an_mdm_authority_the_refusal_says_so() {
+    let site = Site::without_authority().await;
+    let answer = site.post(&[("username", "ada@example.org"), ("password", "correct horse")]).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert!(answer.reason().contains("MDM authority"), "{}", answer.reason());
+}
+
+#[tokio::test]
+async fn e8_a_form_with_a_field_twice_is_refused() {
+    let site = Site::new().await;
+    let answer = site.post(&[("username", "ada@example.org"), ("username", "eve@example.org"), ("password", "x")]).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(answer.reason().contains("twice"), "{}", answer.reason());
+}
+
+#[tokio::test]
+async fn k2_a_form_of_another_site_is_refused() {
+    let site = Site::new().await;
+    let request = Request::post("/enroll")
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .header("sec-fetch-site", "cross-site")
+        .body(Body::from("username=ada%40example.org&password=correct+horse"))
+        .unwrap();
+    assert_eq!(site.send(request).await.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_choice_that_was_not_offered_is_refused_and_asked_again() {
+    let site = Site::new().await;
+    let kinds = site.post(&[("username", "ada@example.org"), ("password", "correct horse")]).await;
+    let again = site.post(&[("flow", &kinds.flow()), ("platform", "toaster")]).await;
+    assert_eq!(again.status, StatusCode::BAD_REQUEST);
+    assert!(again.reason().contains("kinds of device"), "{}", again.reason());
+    let last = site.post(&[("flow", &again.flow()), ("platform", "iOS")]).await;
+    assert_eq!(last.status, StatusCode::OK);
+}

@@ -1,0 +1,287 @@
+//! Configuration entities: create, read, change, delete, assign.
+
+use serde_json::{Value, json};
+
+use crate::support::Api;
+
+const PROFILES: &str = "/beta/deviceManagement/deviceConfigurations";
+
+fn custom(name: &str) -> Value {
+    json!({
+        "@odata.type": "#microsoft.graph.iosCustomConfiguration",
+        "displayName": name, "payloadName": "a", "payloadFileName": "a.mobileconfig", "payload": "PHBsaXN0Lz4=",
+    })
+}
+
+#[tokio::test]
+async fn a_document_lives() {
+    let api = Api::start().await;
+    let made = api.post(PROFILES, custom("one")).await.expect(201);
+    let id = made.id();
+    assert_eq!(made.body["@odata.type"], "#microsoft.graph.iosCustomConfiguration");
+    assert_eq!(made.body["version"], 1);
+    assert_eq!(made.body["roleScopeTagIds"], json!(["0"]));
+    assert!(made.body["createdDateTime"].as_str().unwrap().ends_with('Z'));
+    assert!(
+        made.body["@odata.context"]
+            .as_str()
+            .unwrap()
+            .ends_with("$metadata#deviceManagement/deviceConfigurations/$entity")
+    );
+
+    let item = format!("{PROFILES}/{id}");
+    let reply = api.patch(&item, json!({"displayName": "two", "version": 99, "id": "x"})).await.expect(204);
+    assert!(reply.text.is_empty());
+    let read = api.get(&item).await.expect(200);
+    assert_eq!(read.body["displayName"], "two");
+    assert_eq!(read.body["version"], 2);
+    assert_eq!(read.body["payload"], "PHBsaXN0Lz4=");
+    assert_eq!(read.headers["etag"], "W/\"2\"");
+
+    api.delete(&item).await.expect(204);
+    let gone = api.get(&item).await.expect(404);
+    assert_eq!(gone.body["error"]["code"], "ResourceNotFound");
+    assert!(gone.body["error"]["innerError"]["request-id"].is_string());
+}
+
+#[tokio::test]
+async fn lists_filter_select_order_and_page() {
+    let api = Api::start().await;
+    for name in ["delta", "alpha", "charlie", "bravo", "echo"] {
+        api.post(PROFILES, custom(name)).await.expect(201);
+    }
+    let mac = json!({"@odata.type": "microsoft.graph.macOSGeneralDeviceConfiguration", "displayName": "mac"});
+    api.post(PROFILES, mac).await.expect(201);
+
+    let page = api.get(&format!("{PROFILES}?$orderby=displayName desc&$top=2&$count=true&$select=displayName")).await;
+    assert_eq!(page.body["@odata.count"], 6);
+    assert_eq!(page.items().len(), 2);
+    assert_eq!(page.items()[0]["displayName"], "mac");
+    assert!(page.items()[0]["id"].is_string(), "id comes back even when it was not selected");
+    assert!(page.items()[0].get("version").is_none());
+
+    let mut seen = Vec::new();
+    let mut at = format!("{PROFILES}?$orderby=displayName&top=2");
+    loop {
+        let page = api.get(&at).await.expect(200);
+        seen.extend(page.items().iter().map(|item| item["displayName"].as_str().unwrap().to_owned()));
+        match page.body.get("@odata.nextLink").and_then(Value::as_str) {
+            Some(next) => {
+                assert!(next.starts_with("https://localhost:9443/beta/deviceManagement/"), "{next}");
+                at = next.trim_start_matches("https://localhost:9443").to_owned();
+            }
+            None => break,
+        }
+    }
+    assert_eq!(seen, ["alpha", "bravo", "charlie", "delta", "echo", "mac"]);
+
+    let names = |reply: crate::support::Reply| {
+        let mut names: Vec<String> =
+            reply.items().iter().map(|item| item["displayName"].as_str().unwrap().to_owned()).collect();
+        names.sort();
+        names
+    };
+    let filter = |text: &str| format!("{PROFILES}?$filter={text}");
+    assert_eq!(names(api.get(&filter("isof('microsoft.graph.macOSGeneralDeviceConfiguration')")).await), ["mac"]);
+    assert_eq!(
+        names(api.get(&filter("startsWith(displayName,'A') or displayName eq 'ECHO'")).await),
+        ["alpha", "echo"]
+    );
+    assert_eq!(names(api.get(&filter("contains(tolower(displayName),'ar')")).await), ["charlie"]);
+    assert_eq!(names(api.get(&filter("microsoft.graph.iosCustomConfiguration/payloadName eq 'a'")).await).len(), 5);
+    let count = api.get(&format!("{PROFILES}/$count?$filter=displayName ne 'mac'")).await.expect(200);
+    assert_eq!(count.text, "5");
+    let wrong = api.get(&filter("displayNam eq 'x'")).await.expect(400);
+    assert!(wrong.message().contains("'displayNam'"));
+}
+
+#[tokio::test]
+async fn if_match_guards_a_change() {
+    let api = Api::start().await;
+    let id = api.post(PROFILES, custom("one")).await.expect(201).id();
+    let item = format!("{PROFILES}/{id}");
+    let change = Some(r#"{"description": "x"}"#);
+    let token = api.token.clone();
+    let with = |etag: &'static str| [("if-match", etag)];
+    api.send("PATCH", &item, Some(&token), change, &with("W/\"1\"")).await.expect(204);
+    let stale = api.send("PATCH", &item, Some(&token), change, &with("W/\"1\"")).await.expect(412);
+    assert_eq!(stale.body["error"]["code"], "PreconditionFailed");
+    api.send("DELETE", &item, Some(&token), None, &with("\"1\"")).await.expect(412);
+    api.send("DELETE", &item, Some(&token), None, &with("*")).await.expect(204);
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_by_name() {
+    let api = Api::start().await;
+    let refused = |body: Value, part: &'static str| {
+        let api = &api;
+        async move {
+            let reply = api.post(PROFILES, body).await.expect(400);
+            assert!(reply.message().contains(part), "{}", reply.text);
+        }
+    };
+    refused(json!({"displayName": "x"}), "@odata.type").await;
+    refused(json!({"@odata.type": "#microsoft.graph.windows10GeneralConfiguration", "displayName": "x"}), "windows10")
+        .await;
+    refused(json!({"@odata.type": "#microsoft.graph.deviceConfiguration", "displayName": "x"}), "@odata.type").await;
+    let mut body = custom("x");
+    body["payloadd"] = "x".into();
+    refused(body, "'payloadd'").await;
+    let mut body = custom("x");
+    body["payload"] = "not base64!".into();
+    refused(body, "payload").await;
+    let mut body = custom("x");
+    body.as_object_mut().unwrap().shift_remove("payload");
+    refused(body, "payload is needed").await;
+    let doubled =
+        r##"{"@odata.type": "#microsoft.graph.iosCustomConfiguration", "displayName": "a", "displayName": "b"}"##;
+    let reply = api.call("POST", PROFILES, Some(&api.token), Some(doubled)).await.expect(400);
+    assert!(reply.message().contains("stands twice"));
+    let plain = [("content-type", "text/plain")];
+    api.send("POST", PROFILES, Some(&api.token), None, &plain).await.expect(400);
+}
+
+#[tokio::test]
+async fn assignments_are_replaced_as_a_whole() {
+    let api = Api::start().await;
+    let id = api.post(PROFILES, custom("one")).await.expect(201).id();
+    let item = format!("{PROFILES}/{id}");
+    let body = json!({"assignments": [
+        {"id": "ignored", "source": "direct", "intent": null, "target": {
+            "@odata.type": "#microsoft.graph.allDevicesAssignmentTarget",
+            "deviceAndAppManagementAssignmentFilterId": "00000000-0000-0000-0000-000000000000",
+            "deviceAndAppManagementAssignmentFilterType": "none"}},
+        {"target": {"@odata.type": "microsoft.graph.allLicensedUsersAssignmentTarget"}},
+    ]});
+    let reply = api.post(&format!("{item}/microsoft.graph.assign"), body).await.expect(200);
+    assert_eq!(reply.items().len(), 2);
+    let read = api.get(&format!("{item}/assignments")).await.expect(200);
+    let context = read.body["@odata.context"].as_str().unwrap();
+    assert!(context.ends_with(&format!("#deviceManagement/deviceConfigurations('{id}')/assignments")), "{context}");
+    assert_eq!(read.items()[0]["target"]["@odata.type"], "#microsoft.graph.allDevicesAssignmentTarget");
+
+    let list = api.get(&format!("{PROFILES}?$expand=assignments")).await.expect(200);
+    assert_eq!(list.items()[0]["assignments"].as_array().unwrap().len(), 2);
+    let context = list.items()[0]["assignments@odata.context"].as_str().unwrap();
+    assert!(context.contains(&format!("deviceConfigurations('{id}')/assignments")), "{context}");
+    let one = api.get(&format!("{item}?$expand=assignments($select=id)&$select=displayName")).await.expect(200);
+    assert!(one.body["assignments"][0].get("intent").is_none());
+    assert!(one.body["assignments"][0]["id"].is_string());
+
+    let replaced = json!({"assignments": [{"target": {"@odata.type": "#microsoft.graph.allDevicesAssignmentTarget"}}]});
+    let kept = api.post(&format!("{item}/assign"), replaced).await.expect(200);
+    assert_eq!(kept.items()[0]["id"], read.items()[0]["id"], "an assignment that stays keeps its id");
+    api.post(&format!("{item}/assign"), json!({"assignments": []})).await.expect(200);
+    assert!(api.get(&format!("{item}/assignments")).await.items().is_empty());
+}
+
+#[tokio::test]
+async fn d6_groups_of_nobody_or_of_others_change_nothing() {
+    let api = Api::start().await;
+    let id = api.post(PROFILES, custom("one")).await.expect(201).id();
+    let item = format!("{PROFILES}/{id}");
+    let all = json!({"target": {"@odata.type": "#microsoft.graph.allDevicesAssignmentTarget"}});
+    api.post(&format!("{item}/assign"), json!({"assignments": [all.clone()]})).await.expect(200);
+    for group in ["0f8fad5b-d9cb-469f-a165-70867728950e", "not-a-guid"] {
+        let foreign = json!({"target": {"@odata.type": "#microsoft.graph.groupAssignmentTarget", "groupId": group}});
+        api.post(&format!("{item}/assign"), json!({"assignments": [all.clone(), foreign]})).await.expect(404);
+        assert_eq!(api.get(&format!("{item}/assignments")).await.items().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn d8_another_tenant_sees_nothing() {
+    let api = Api::start().await;
+    let id = api.post(PROFILES, custom("canary-of-contoso")).await.expect(201).id();
+    api.service.create_tenant("fabrikam", "fabrikam.example").await.unwrap();
+    let token = api
+        .service
+        .create_keyboard_token(muster_service::operators::NewKeyboardToken {
+            tenant: Some("fabrikam".into()),
+            name: "t2".into(),
+            role: "owner".into(),
+            user: None,
+            life: None,
+        })
+        .await
+        .unwrap();
+    for path in [
+        PROFILES.to_owned(),
+        format!("{PROFILES}?$filter=contains(displayName,'canary')&$count=true"),
+        format!("{PROFILES}?$search=\"canary\"&$expand=assignments"),
+        "/beta/deviceManagement/auditEvents".to_owned(),
+    ] {
+        let reply = api.call("GET", &path.replace(' ', "%20").replace('"', "%22"), Some(&token), None).await;
+        assert!(!reply.text.contains("canary"), "{path}: {}", reply.text);
+    }
+    for (method, path) in [("GET", ""), ("DELETE", ""), ("GET", "/assignments")] {
+        api.call(method, &format!("{PROFILES}/{id}{path}"), Some(&token), None).await.expect(404);
+    }
+    api.call("PATCH", &format!("{PROFILES}/{id}"), Some(&token), Some(r#"{"displayName": "x"}"#)).await.expect(404);
+    assert_eq!(api.get(&format!("{PROFILES}/{id}")).await.body["displayName"], "canary-of-contoso");
+}
+
+#[tokio::test]
+async fn the_default_limit_is_there_and_changes() {
+    let api = Api::start().await;
+    let path = "/beta/deviceManagement/deviceEnrollmentConfigurations";
+    let list = api.get(path).await.expect(200);
+    assert_eq!(list.items().len(), 1);
+    let first = &list.items()[0];
+    assert_eq!(first["limit"], 15);
+    let id = first["id"].as_str().unwrap().to_owned();
+    assert!(id.ends_with("_DefaultLimit"));
+    let named = json!({"@odata.type": "#microsoft.graph.deviceEnrollmentLimitConfiguration", "limit": 3});
+    let changed = api.patch(&format!("{path}/{id}"), named).await;
+    assert_eq!(changed.expect(200).body["limit"], 3);
+    assert_eq!(api.get(&format!("{path}('{id}')")).await.expect(200).body["limit"], 3);
+    api.patch(&format!("{path}/{id}"), json!({"limit": 0})).await.expect(400);
+    api.delete(&format!("{path}/{id}")).await.expect(400);
+    let other =
+        json!({"@odata.type": "#microsoft.graph.deviceEnrollmentLimitConfiguration", "limit": 1, "displayName": "x"});
+    api.post(path, other).await.expect(501);
+}
+
+#[tokio::test]
+async fn enrollment_profiles_have_an_order() {
+    let api = Api::start().await;
+    let path = "/beta/deviceManagement/appleUserInitiatedEnrollmentProfiles";
+    let mut ids = Vec::new();
+    for name in ["a", "b", "c"] {
+        let body = json!({
+            "displayName": name, "platform": "iOS", "defaultEnrollmentType": "accountDrivenUserEnrollment",
+            "availableEnrollmentTypeOptions": [{"@odata.type": "microsoft.graph.appleOwnerTypeEnrollmentType",
+                "ownerType": "personal", "enrollmentType": "user"}],
+        });
+        ids.push(api.post(path, body).await.expect(201).id());
+    }
+    let names = |reply: &crate::support::Reply| -> Vec<String> {
+        reply
+            .items()
+            .iter()
+            .map(|item| format!("{} {}", item["displayName"].as_str().unwrap(), item["priority"]))
+            .collect()
+    };
+    assert_eq!(names(&api.get(path).await), ["a 1", "b 2", "c 3"]);
+    api.post(&format!("{path}/{}/setpriority", ids[2]), json!({"priority": 1})).await.expect(200);
+    assert_eq!(names(&api.get(path).await), ["c 1", "a 2", "b 3"]);
+    api.delete(&format!("{path}/{}", ids[0])).await.expect(204);
+    assert_eq!(names(&api.get(path).await), ["c 1", "b 2"]);
+    api.post(&format!("{path}/{}/setPriority", ids[1]), json!({"priority": 9})).await.expect(400);
+    let everyone = json!({"target": {"@odata.type": "#microsoft.graph.allDevicesAssignmentTarget"}});
+    api.post(&format!("{path}/{}/assignments", ids[1]), everyone).await.expect(400);
+    let users = json!({"target": {"@odata.type": "#microsoft.graph.allLicensedUsersAssignmentTarget"}});
+    let made = api.post(&format!("{path}/{}/assignments", ids[1]), users).await.expect(201).id();
+    api.get(&format!("{path}/{}/assignments/{made}", ids[1])).await.expect(200);
+    api.delete(&format!("{path}/{}/assignments/{made}", ids[1])).await.expect(204);
+    api.get("/v1.0/deviceManagement/appleUserInitiatedEnrollmentProfiles").await.expect(404);
+}
+
+#[tokio::test]
+async fn e13_templates_in_names_stay_text() {
+    let api = Api::start().await;
+    for evil in ["${7*7}", "{{7*7}}", "#{7*7}", "%{7*7}", "<script>alert(1)</script>"] {
+        let id = api.post(PROFILES, custom(evil)).await.expect(201).id();
+        assert_eq!(api.get(&format!("{PROFILES}/{id}")).await.body["displayName"], evil);
+    }
+}

@@ -1,0 +1,5 @@
+//! The API as its clients see it.
+
+mod documents;
+mod order;
+mod support;
