@@ -157,7 +157,7 @@ impl Service {
     }
 
     /// Starts an enrollment session for a person and makes the token that leads to it.
-    pub async fn start_enrollment(
+    pub async fn start_enrollment_session(
         &self,
         tenant: Uuid,
         person: &Person,

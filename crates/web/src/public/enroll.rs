@@ -131,7 +131,7 @@ async fn hand_over(app: &App, flow: &Flow, user_agent: &str) -> muster_service::
         ByWeb::UserProfile => (Method::UserProfile, Owner::Personal),
         ByWeb::Profile(owner) => (Method::Profile, owner),
     };
-    let started = app.service.start_enrollment(flow.tenant, &flow.person, &flow.choices, method, owner).await?;
+    let started = app.service.start_enrollment_session(flow.tenant, &flow.person, &flow.choices, method, owner).await?;
     app.service.end_flow(&flow.value).await?;
     Ok(Page::new(
         "Install the profile",
