@@ -8,13 +8,15 @@ use muster_storage::{
     actions::{self, Action},
     commands::{self, Which},
     devices::{self, Device},
-    enrollments, leaving, timers,
+    enrollments,
+    jobs::Job,
+    leaving, timers,
 };
 use uuid::Uuid;
 
 use super::start::{Command, send};
 use crate::{
-    Ids, Result, Service,
+    Error, Ids, Result, Service,
     guard::{Note, Who, note},
 };
 
@@ -134,6 +136,15 @@ pub(super) fn cancel_others(
 }
 
 impl Service {
+    /// The timer of a leaving device rang.
+    pub(crate) async fn leaving_job(&self, job: Job) -> Result<()> {
+        let payload: serde_json::Value = serde_json::from_str(&job.payload).map_err(Error::internal)?;
+        let subject = payload.get("subject").and_then(serde_json::Value::as_str);
+        let device = subject.and_then(|subject| subject.parse().ok());
+        self.leaving_overdue(job.tenant, device.ok_or_else(|| Error::internal("a leaving timer without a device"))?)
+            .await
+    }
+
     /// A leaving device was silent for 30 days: it counts as left.
     pub async fn leaving_overdue(&self, tenant: Uuid, device: Uuid) -> Result<()> {
         let now = self.clock.now();

@@ -23,6 +23,7 @@ pub use leaving::{LEAVING_TIMER, device_left};
 pub use request::{ActionRequest, Requested};
 pub use results::{ActionResult, ActionState};
 pub use reveal::Revealed;
+pub use start::MAIL_JOB;
 
 pub(crate) use answer::{cancel_undelivered, expire};
 pub(crate) use start::{mail, start};

@@ -7,15 +7,17 @@ use muster_storage::{
     commands::{self, NewCommand},
     device_states,
     devices::Device,
-    enrollments, jobs, leaving as leaving_rows,
+    enrollments,
+    jobs::{self, Job},
+    leaving as leaving_rows,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{Error, Ids, Result};
+use crate::{Error, Ids, MailMessage, Result, Service, apple::push_soon};
 
 /// Kind of the job that mails.
-pub(super) const MAIL_JOB: &str = "mail";
+pub const MAIL_JOB: &str = "mail";
 
 /// Actions go before configuration and inventory.
 const PRIORITY: i64 = 10;
@@ -99,22 +101,7 @@ pub(super) fn send(
         now,
     };
     commands::enqueue(tx, tenant, &new)?;
-    push(tx, ids, tenant, channel.id, now)
-}
-
-/// Asks the device to come, coalesced with other reasons to.
-fn push(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, enrollment: Uuid, now: i64) -> Result<()> {
-    let (key, payload) = (enrollment.to_string(), json!({ "enrollment": enrollment }).to_string());
-    let job = jobs::NewJob {
-        id: ids.next(),
-        tenant,
-        kind: "push",
-        coalesce_key: Some(&key),
-        payload: &payload,
-        run_at: now,
-        now,
-    };
-    Ok(jobs::enqueue(tx, &job)?)
+    Ok(push_soon(tx, tenant, channel.id, ids, now)?)
 }
 
 /// Enqueues one mail.
@@ -158,4 +145,14 @@ fn notify(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, action: &Action, device:
     };
     actions::advance(tx, tenant, action.id, &["queued"], "done", Some(result), now)?;
     Ok(())
+}
+
+impl Service {
+    /// Sends the mail of a job; the job runs again where the mail server does not take it.
+    pub(crate) async fn mail_job(&self, job: Job) -> Result<()> {
+        let payload: Value = serde_json::from_str(&job.payload).map_err(Error::internal)?;
+        let text = |name: &str| payload.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let message = MailMessage { to: text("to"), subject: text("subject"), text: text("text") };
+        self.mail.send(&message).await.map_err(Error::internal)
+    }
 }

@@ -5,16 +5,14 @@ use muster_apple::{CommandResult, Request, declarative::StatusReport};
 use muster_storage::{Tx, commands::Command, commands::Ending};
 use uuid::Uuid;
 
-use crate::{Error, Ids, Result, Service};
+use crate::{Error, Ids, Result, Service, actions};
 
 pub(super) fn re_enrolled(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, device: Uuid, now: i64) -> Result<()> {
-    let _ = (tx, ids, tenant, device, now);
-    Ok(())
+    actions::device_re_enrolled(tx, ids, tenant, device, now)
 }
 
 pub(super) fn taken_over(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, device: Uuid, now: i64) -> Result<()> {
-    let _ = (tx, ids, tenant, device, now);
-    Ok(())
+    actions::device_taken_over(tx, ids, tenant, device, now)
 }
 
 pub(super) fn device_left(
@@ -25,12 +23,7 @@ pub(super) fn device_left(
     why: &str,
     now: i64,
 ) -> Result<()> {
-    let _ = (ids, why);
-    muster_storage::devices::set_state(tx, tenant, device, "left", "retireIssued", Some(now), now)?;
-    muster_storage::enrollments::set_state(tx, tenant, device, "left")?;
-    muster_storage::enrollments::forget_push(tx, tenant, device)?;
-    muster_storage::commands::cancel_for(tx, tenant, muster_storage::commands::Which::Device(device), now)?;
-    Ok(())
+    actions::device_left(tx, ids, tenant, device, why, now)
 }
 
 pub(super) fn action_handed_out(
@@ -40,8 +33,7 @@ pub(super) fn action_handed_out(
     command: &Command,
     now: i64,
 ) -> Result<()> {
-    let _ = (tx, ids, tenant, command, now);
-    Ok(())
+    actions::action_handed_out(tx, ids, tenant, command, now)
 }
 
 pub(super) fn action_answered(
@@ -53,8 +45,7 @@ pub(super) fn action_answered(
     error: Option<&str>,
     now: i64,
 ) -> Result<()> {
-    let _ = (tx, ids, tenant, command, ending, error, now);
-    Ok(())
+    actions::action_answered(tx, ids, tenant, command, ending, error, now)
 }
 
 pub(super) fn inventory_enrolled(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, now: i64) -> Result<()> {
@@ -86,8 +77,7 @@ pub(super) fn status_reported(
 
 impl Service {
     pub(super) async fn action_request(&self, tenant: Uuid, command: &Command) -> Result<Option<Request>> {
-        let _ = (tenant, command);
-        Err(Error::internal("actions are not built in"))
+        self.render_action(tenant, command).await.map(Some)
     }
 
     pub(super) async fn inventory_request(&self, tenant: Uuid, command: &Command) -> Result<Option<Request>> {

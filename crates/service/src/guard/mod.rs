@@ -34,8 +34,6 @@ use crate::{Actor, Error, Kind, PrincipalKind, Result};
 
 /// Kind of the releaser's job.
 pub const RELEASE_JOB: &str = "guard.release";
-/// Kind of the sweep's job.
-pub const SWEEP_JOB: &str = "guard.sweep";
 
 /// Action names of requests that are not about devices.
 pub(crate) mod names {

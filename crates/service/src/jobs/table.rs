@@ -32,7 +32,12 @@ const HOUR: i64 = 60 * MINUTE;
 /// Job kind -> handler. Add a row for a new kind.
 pub const HANDLERS: &[(&str, Handler)] = &[
     ("audit.erase", |service, job| Box::pin(async move { service.erase_audit_job(job).await })),
+    (crate::actions::LEAVING_TIMER, |service, job| Box::pin(async move { service.leaving_job(job).await })),
+    (crate::actions::MAIL_JOB, |service, job| Box::pin(async move { service.mail_job(job).await })),
     (crate::documents::MARK_JOB, |service, job| Box::pin(async move { service.run_mark_job(job).await })),
+    (crate::guard::RELEASE_JOB, |service, job| {
+        Box::pin(async move { service.release_all(job.tenant).await.map(|_| ()) })
+    }),
 ];
 
 /// Periodic work, in the order in which one round does it.
@@ -54,6 +59,12 @@ pub const SCHEDULE: &[Periodic] = &[
         every: 10 * MINUTE,
         exclusive: true,
         run: |service, tenant, now| Box::pin(async move { service.checkpoint_audit(tenant, now).await }),
+    },
+    Periodic {
+        name: "guard",
+        every: MINUTE,
+        exclusive: true,
+        run: |service, tenant, _| Box::pin(async move { service.guard_sweep(tenant).await }),
     },
     Periodic {
         name: "retention",
