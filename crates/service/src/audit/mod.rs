@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub use entry::{Act, kind_word, subject};
 pub use verify::{Finding, Report};
 
-use crate::{Error, Result, Service, jobs};
+use crate::{Result, Service, jobs, keys::Place};
 
 /// Rows sealed in one transaction.
 const SEAL_AT_ONCE: i64 = 200;
@@ -81,11 +81,22 @@ impl Service {
         Ok(())
     }
 
-    async fn sign_checkpoint(&self, _tenant: Uuid, _n: i64, _hash: &[u8]) -> Result<Vec<u8>> {
-        Err(Error::internal("no keys yet"))
+    /// A checkpoint is signed by sealing its statement under the tenant's key: only who holds the
+    /// key file can make one that opens.
+    async fn sign_checkpoint(&self, tenant: Uuid, n: i64, hash: &[u8]) -> Result<Vec<u8>> {
+        self.seal(tenant, signature_place(tenant), &statement(n, hash)).await
     }
 
-    async fn checkpoint_is_signed(&self, _tenant: Uuid, _checkpoint: &Checkpoint) -> Result<bool> {
-        Err(Error::internal("no keys yet"))
+    async fn checkpoint_is_signed(&self, tenant: Uuid, checkpoint: &Checkpoint) -> Result<bool> {
+        let opened = self.unseal(tenant, signature_place(tenant), &checkpoint.signature).await;
+        Ok(opened.is_ok_and(|plain| *plain.expose() == statement(checkpoint.n, &checkpoint.hash)))
     }
+}
+
+fn signature_place(tenant: Uuid) -> Place {
+    Place::new("audit_checkpoint", "signature", tenant)
+}
+
+fn statement(n: i64, hash: &[u8]) -> Vec<u8> {
+    [&n.to_be_bytes(), hash].concat()
 }
