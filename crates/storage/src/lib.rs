@@ -9,6 +9,7 @@ pub mod approvals;
 pub mod assignments;
 pub mod audit;
 pub mod authorities;
+pub mod backup;
 pub mod blobs;
 pub mod certificates;
 pub mod commands;

@@ -43,6 +43,12 @@ impl Default for Options {
 }
 
 pub(crate) fn open(path: &Path, options: &Options) -> crate::Result<Engine> {
+    if !path.exists()
+        && let Err(error) = create_private(path)
+        && error.kind() != std::io::ErrorKind::AlreadyExists
+    {
+        return Err(Error::Unavailable(format!("{}: {error}", path.display())));
+    }
     let mut writer = connect(path, OpenFlags::default(), options)?;
     // WAL stays a property of the file; a second process finds it set.
     let mode: String = writer.query_row("pragma journal_mode = wal", [], |row| row.get(0)).map_err(unavailable)?;
@@ -76,6 +82,15 @@ pub(crate) fn open(path: &Path, options: &Options) -> crate::Result<Engine> {
         thread(format!("store-reader-{n}"), reader, &reads, read_loop)?;
     }
     Ok(Engine { dialect: Dialect::Sqlite, writes, reads, counters, job_enqueued })
+}
+
+/// Makes an empty file that only this user can read; its log files take over its mode.
+pub(crate) fn create_private(path: &Path) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 /// Opens the file with the settings every connection of Muster uses.

@@ -93,7 +93,6 @@ pub fn of_enrollment(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<
     )
 }
 
-
 /// Every assignment of a collection, with its document.
 pub fn assignments(tx: &mut dyn Tx, tenant: Uuid, kind: &str) -> Result<Vec<(Uuid, Assignment)>> {
     tx.all(
