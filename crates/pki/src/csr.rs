@@ -16,7 +16,7 @@ const MOST: usize = 32;
 const CHALLENGE: usize = 255;
 
 /// A decoded request. Of all it says, only the key and the challenge count for us.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Csr {
     der: Vec<u8>,
     signed: std::ops::Range<usize>,
@@ -26,6 +26,12 @@ pub struct Csr {
     extensions: Extensions,
     algorithm: SignatureAlgorithm,
     signature: Vec<u8>,
+}
+
+impl std::fmt::Debug for Csr {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "Csr({} for {:?})", self.subject, self.public_key)
+    }
 }
 
 impl Csr {

@@ -14,7 +14,7 @@ use crate::{
 const MOST: usize = 32;
 
 /// A distinguished name. Two names are equal when their bytes are.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Name {
     der: Vec<u8>,
 }
@@ -94,6 +94,12 @@ impl Name {
     /// The last value of an attribute type.
     pub fn get(&self, kind: ObjectIdentifier) -> Option<String> {
         self.attributes().into_iter().rev().find(|(found, _)| *found == kind).map(|(_, value)| value)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Name({self})")
     }
 }
 

@@ -27,12 +27,21 @@ enum Parts {
 }
 
 /// A public key: its SubjectPublicKeyInfo and what was read from it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
     der: Vec<u8>,
     /// Content of the BIT STRING: RSAPublicKey or an uncompressed point.
     bits: Vec<u8>,
     parts: Parts,
+}
+
+/// Kind, size and the start of the fingerprint.
+impl std::fmt::Debug for PublicKey {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = if self.is_rsa() { "RSA" } else { "P" };
+        let name = u32::from_be_bytes(*self.fingerprint().first_chunk().expect("a SHA-256 has 32 bytes"));
+        write!(formatter, "PublicKey({kind}-{}, {name:08x}..)", self.bits())
+    }
 }
 
 /// Which signatures are accepted.

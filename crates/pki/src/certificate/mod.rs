@@ -7,6 +7,8 @@ pub use extensions::{AlternativeName, Extensions, KeyUsage};
 pub use template::{CertificateTemplate, Issuer, Usage, random_serial};
 pub(crate) use template::{alternative_names, authority_key_identifier, extension};
 
+use std::fmt;
+
 use crate::{
     Digest, Error, Name, PublicKey, Result,
     asn1::{self, Element, Reader, tag},
@@ -19,7 +21,7 @@ use crate::{
 const LIMIT: usize = 64 * 1024;
 
 /// A decoded certificate with the bytes it came in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Certificate {
     der: Vec<u8>,
     signed: std::ops::Range<usize>,
@@ -32,6 +34,14 @@ pub struct Certificate {
     extensions: Extensions,
     algorithm: SignatureAlgorithm,
     signature: Vec<u8>,
+}
+
+/// Subject, issuer and the start of the fingerprint.
+impl fmt::Debug for Certificate {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = u32::from_be_bytes(*self.fingerprint().first_chunk().expect("a SHA-256 has 32 bytes"));
+        write!(formatter, "Certificate({} by {}, {name:08x}..)", self.subject, self.issuer)
+    }
 }
 
 impl Certificate {
