@@ -75,8 +75,8 @@ pub enum ByWeb {
     AskOwner,
     /// A device enrollment by profile.
     Profile(Owner),
-    /// The older User Enrollment by profile.
-    UserProfile,
+    /// The person is meant for User Enrollment, which this system is too old for.
+    TooOld,
     /// Not here: the person signs in with the account in Settings.
     AccountDriven,
 }
@@ -108,11 +108,11 @@ pub fn by_web(profile: Option<&Initiated>, owner: Option<Owner>, os_major: Optio
     match resolve(profile, owner) {
         None => ByWeb::AskOwner,
         // Never a device enrollment for a person meant for User Enrollment.
-        Some((InitiatedType::AccountDrivenUser, _)) if os_major.is_some_and(|major| major < ACCOUNT_DRIVEN) => {
-            ByWeb::UserProfile
+        Some((InitiatedType::AccountDrivenUser | InitiatedType::User, _)) if os_major.is_some_and(|major| major < ACCOUNT_DRIVEN) => {
+            ByWeb::TooOld
         }
-        Some((InitiatedType::AccountDrivenUser, _)) => ByWeb::AccountDriven,
-        Some((InitiatedType::User, _)) => ByWeb::UserProfile,
+        // Systems of today have no User Enrollment by profile any more: the account does it.
+        Some((InitiatedType::AccountDrivenUser | InitiatedType::User, _)) => ByWeb::AccountDriven,
         Some((InitiatedType::Device | InitiatedType::WebDevice, owner)) => ByWeb::Profile(asked(profile, owner)),
         Some((InitiatedType::Unknown, _)) => ByWeb::AskOwner,
     }
@@ -172,7 +172,7 @@ mod tests {
         for owner in [None, Some(Owner::Personal), Some(Owner::Company)] {
             for os in [None, Some(13), Some(14), Some(15), Some(18)] {
                 let way = by_web(Some(&profile(InitiatedType::AccountDrivenUser)), owner, os);
-                let expected = if os.is_some_and(|os| os < 15) { ByWeb::UserProfile } else { ByWeb::AccountDriven };
+                let expected = if os.is_some_and(|os| os < 15) { ByWeb::TooOld } else { ByWeb::AccountDriven };
                 assert_eq!(way, expected);
             }
         }

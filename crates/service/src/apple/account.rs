@@ -94,7 +94,7 @@ impl Service {
     }
 
     /// Tenant and session of an access token that may still be used.
-    async fn session_of_token(&self, bearer: &str) -> Result<Option<(Uuid, Uuid)>> {
+    pub(super) async fn session_of_token(&self, bearer: &str) -> Result<Option<(Uuid, Uuid)>> {
         let (hash, now) = (muster_pki::sha256(bearer.as_bytes()), self.clock.now());
         let found = self.store.read(Scope::Server, move |tx| lookups::find(tx, TOKEN_LOOKUP, &hash)).await?;
         let Some(found) = found.filter(|found| found.expires_at.is_none_or(|end| end >= now)) else { return Ok(None) };

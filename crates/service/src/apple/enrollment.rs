@@ -3,7 +3,10 @@
 //!
 //! Graph: appleUserInitiatedEnrollmentProfile, deviceEnrollmentLimitConfiguration.
 
-use muster_domain::assignment::{self, Subject};
+use muster_domain::{
+    assignment::{self, Subject},
+    enrollment::{self, ByAccount, ByWeb, Initiated, InitiatedType, Owner},
+};
 use muster_storage::{
     Tx, devices, documents, enrollment_failures,
     enrollment_sessions::{self, EnrollmentSession},
@@ -15,6 +18,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{authenticate::device_limit, model, note};
+use crate::people::managed_apple_account;
 use crate::{
     Error, Kind, Result, Service,
     settings::{HOUR, MINUTE},
@@ -34,25 +38,6 @@ pub enum Entry {
     Web,
     /// The work account in the device's settings.
     Account,
-}
-
-/// Whose device it is, by the person's own word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
-    /// "My own".
-    Personal,
-    /// "The company's".
-    Company,
-}
-
-impl Owner {
-    /// Graph's word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Owner::Personal => "personal",
-            Owner::Company => "company",
-        }
-    }
 }
 
 /// How the device enrolls.
@@ -111,8 +96,9 @@ pub enum Started {
         id: Uuid,
         /// What was agreed.
         method: Method,
-        /// Access token of account-driven enrollments; shown once.
-        token: Option<muster_pki::Secret<String>>,
+        /// What leads to the session: the bearer of account-driven enrollments, the end of the
+        /// profile's link for web ones; shown once.
+        token: muster_pki::Secret<String>,
     },
     /// Ask whose device it is, and come again with the answer.
     AskOwner,
@@ -123,14 +109,12 @@ pub enum Started {
     },
 }
 
-/// One `appleUserInitiatedEnrollmentProfile`, as far as it decides.
+/// The `appleUserInitiatedEnrollmentProfile` that decides for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Initiated {
+struct Deciding {
     id: Uuid,
     name: String,
-    kind: String,
-    /// (ownerType, enrollmentType) for `unknown`.
-    options: Vec<(String, String)>,
+    says: Initiated,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -141,52 +125,31 @@ enum Ruling {
     Refuse(&'static str, String),
 }
 
-/// The rule, pure: which way for this person, coming from there, with that system.
-fn rule(profile: Option<&Initiated>, request: &EnrollmentRequest) -> Ruling {
-    let Some(profile) = profile else {
-        return match request.entry {
-            Entry::Web => Ruling::Enroll(Method::Profile, request.owner.unwrap_or(Owner::Personal)),
-            Entry::Account => Ruling::Enroll(Method::Byod, Owner::Personal),
-        };
-    };
-    let (kind, owner) = match (profile.kind.as_str(), request.owner, request.entry) {
-        ("unknown", None, Entry::Web) => return Ruling::AskOwner,
-        // An account in the settings is how people bring their own device.
-        ("unknown", owner, _) => {
-            let owner = owner.unwrap_or(Owner::Personal);
-            let listed = profile.options.iter().find(|(of, _)| of == owner.word()).map(|(_, kind)| kind.as_str());
-            let usual = match owner {
-                Owner::Personal => "accountDrivenUserEnrollment",
-                Owner::Company => "device",
-            };
-            (listed.filter(|kind| *kind != "unknown").unwrap_or(usual), owner)
-        }
-        (kind, owner, _) => (kind, owner.unwrap_or(Owner::Personal)),
-    };
-    match (kind, request.entry) {
-        ("device", Entry::Web) | ("webDeviceEnrollment", Entry::Web) => Ruling::Enroll(Method::Profile, owner),
-        ("device", Entry::Account) => Ruling::Enroll(Method::Adde, owner),
-        ("webDeviceEnrollment", Entry::Account) => Ruling::Refuse(
-            "enrollmentRestrictionsEnforced",
-            "your organisation enrolls devices through its web page, not through an account in the settings".into(),
-        ),
-        // accountDrivenUserEnrollment, and the older profile-based one that systems no longer have.
-        (_, Entry::Account) => Ruling::Enroll(Method::Byod, Owner::Personal),
-        (_, Entry::Web) if too_old(request) => Ruling::Refuse(
-            "deviceNotSupported",
-            "your organisation manages only the work part of personal devices, and that needs iOS 15, iPadOS 15 or \
-             macOS 14: update this device first"
-                .into(),
-        ),
-        (_, Entry::Web) => Ruling::UseAccount,
+/// Which way for this person, coming from there, with that system.
+fn rule(profile: Option<&Deciding>, request: &EnrollmentRequest) -> Ruling {
+    let says = profile.map(|profile| &profile.says);
+    let major = request.os_version.as_deref().filter(|version| !version.is_empty()).map(model::major);
+    match request.entry {
+        Entry::Web => match enrollment::by_web(says, request.owner, major) {
+            ByWeb::AskOwner => Ruling::AskOwner,
+            ByWeb::Profile(owner) => Ruling::Enroll(Method::Profile, owner),
+            ByWeb::AccountDriven => Ruling::UseAccount,
+            ByWeb::TooOld => Ruling::Refuse(
+                "deviceNotSupported",
+                "your organisation manages only the work part of personal devices, and that needs iOS 15 or iPadOS 15: \
+                 update this device first"
+                    .into(),
+            ),
+        },
+        Entry::Account => match enrollment::by_account(says) {
+            ByAccount::Byod => Ruling::Enroll(Method::Byod, Owner::Personal),
+            ByAccount::Adde => Ruling::Enroll(Method::Adde, Owner::Personal),
+            ByAccount::Web => Ruling::Refuse(
+                "enrollmentRestrictionsEnforced",
+                "your organisation enrolls devices through its web page, not through an account in the settings".into(),
+            ),
+        },
     }
-}
-
-/// Account-driven User Enrollment needs iOS 15 or macOS 14.
-fn too_old(request: &EnrollmentRequest) -> bool {
-    let Some(version) = request.os_version.as_deref().filter(|version| !version.is_empty()) else { return false };
-    let least = if request.platform.as_deref() == Some("macOS") { 14 } else { 15 };
-    model::major(version) < least
 }
 
 /// 403 with a reason for the person.
@@ -214,8 +177,7 @@ impl Service {
                     "adde" => Method::Adde,
                     _ => Method::Profile,
                 };
-                let token = session.token_hash.is_some().then(|| muster_pki::Secret::new(token));
-                Ok(Started::Session { id: session.id, method, token })
+                Ok(Started::Session { id: session.id, method, token: muster_pki::Secret::new(token) })
             }
             Done::AskOwner => Ok(Started::AskOwner),
             Done::UseAccount(account) => Ok(Started::UseAccount { account }),
@@ -273,12 +235,9 @@ fn start(
             match rule(profile.as_ref(), request) {
                 Ruling::Enroll(method, owner) => {
                     let session = session(tx, tenant, &person, request, profile, (method, owner), ids, now)?;
-                    let account = method != Method::Profile;
-                    let session = EnrollmentSession { token_hash: account.then(|| token_hash.to_vec()), ..session };
+                    let session = EnrollmentSession { token_hash: Some(token_hash.to_vec()), ..session };
                     enrollment_sessions::insert(tx, tenant, &session)?;
-                    if account {
-                        lookups::put(tx, TOKEN_LOOKUP, token_hash, tenant, session.id, Some(session.expires_at))?;
-                    }
+                    lookups::put(tx, TOKEN_LOOKUP, token_hash, tenant, session.id, Some(session.expires_at))?;
                     return Ok(Done::Session(session));
                 }
                 other => other,
@@ -331,7 +290,7 @@ fn deciding_profile(
     tenant: Uuid,
     person: &Person,
     platform: Option<&str>,
-) -> Result<Option<Initiated>> {
+) -> Result<Option<Deciding>> {
     let subject = Subject {
         user_groups: groups::groups_of(tx, tenant, groups::Member { kind: groups::MemberKind::User, id: person.id })?
             .into_iter()
@@ -353,16 +312,12 @@ fn deciding_profile(
         }
         let options = body.get("availableEnrollmentTypeOptions").and_then(Value::as_array);
         let options = options.into_iter().flatten().filter_map(|option| {
-            let word = |key: &str| option.get(key).and_then(Value::as_str).map(str::to_owned);
-            Some((word("ownerType")?, word("enrollmentType")?))
+            let word = |key: &str| option.get(key).and_then(Value::as_str);
+            Some((Owner::parse(word("ownerType")?)?, InitiatedType::parse(word("enrollmentType")?)))
         });
-        let kind = Some(text("defaultEnrollmentType")).filter(|kind| !kind.is_empty());
-        return Ok(Some(Initiated {
-            id: document.id,
-            options: options.collect(),
-            kind: kind.unwrap_or_else(|| "unknown".into()),
-            name: document.display_name,
-        }));
+        let says =
+            Initiated { default: InitiatedType::parse(&text("defaultEnrollmentType")), options: options.collect() };
+        return Ok(Some(Deciding { id: document.id, name: document.display_name, says }));
     }
     Ok(None)
 }
@@ -373,7 +328,7 @@ fn session(
     tenant: Uuid,
     person: &Person,
     request: &EnrollmentRequest,
-    profile: Option<Initiated>,
+    profile: Option<Deciding>,
     (method, owner): (Method, Owner),
     ids: &mut crate::Ids,
     now: i64,
@@ -402,18 +357,6 @@ fn session(
         created_at: now,
         expires_at: now + SESSION + 5 * MINUTE,
     })
-}
-
-/// The person's Managed Apple Account: their own, or by the tenant's rule, or their sign-in name.
-pub(super) fn managed_apple_account(tx: &mut dyn Tx, tenant: Uuid, person: &Person) -> Result<String> {
-    if let Some(account) = &person.managed_apple_account {
-        return Ok(account.clone());
-    }
-    let settings = tenants::organization(tx, tenant)?.map(|organization| organization.settings).unwrap_or_default();
-    match (model::text(&settings, "managedAppleAccountDomain"), person.user_principal_name.rsplit_once('@')) {
-        (Some(domain), Some((local, _))) if !domain.is_empty() => Ok(format!("{local}@{domain}")),
-        _ => Ok(person.user_principal_name.clone()),
-    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of one failure event")]
@@ -458,8 +401,9 @@ mod tests {
         }
     }
 
-    fn profile(kind: &str) -> Initiated {
-        Initiated { id: Uuid::nil(), name: "P".into(), kind: kind.into(), options: vec![] }
+    fn profile(kind: &str) -> Deciding {
+        let says = Initiated { default: InitiatedType::parse(kind), options: vec![] };
+        Deciding { id: Uuid::nil(), name: "P".into(), says }
     }
 
     fn ruled(kind: &str, entry: Entry, version: &str, owner: Option<Owner>) -> Ruling {

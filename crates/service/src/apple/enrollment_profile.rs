@@ -29,8 +29,9 @@ impl Service {
         ENROLLMENT_PROFILE.to_owned()
     }
 
-    /// The signed enrollment profile of a web session.
-    pub async fn enrollment_profile(&self, tenant: Uuid, session: Uuid) -> Result<Vec<u8>> {
+    /// The signed enrollment profile of the web session that a link's token leads to.
+    pub async fn enrollment_profile(&self, token: &str) -> Result<Vec<u8>> {
+        let (tenant, session) = self.session_of_token(token).await?.ok_or_else(over)?;
         let session = self.session(tenant, session).await?;
         if session.method != Method::Profile.word() {
             return Err(over());

@@ -80,14 +80,18 @@ fn categories(tx: &mut dyn Tx, tenant: Uuid) -> Result<Vec<CategoryChoice>> {
 
 /// Why a person may not enroll: Graph's failure category and words for the person.
 fn refusal(tx: &mut dyn Tx, tenant: Uuid, person: Uuid) -> Result<Option<(&'static str, &'static str)>> {
-    let organization = tenants::organization(tx, tenant)?.ok_or_else(|| Error::not_found("there is no such organization"))?;
+    let organization =
+        tenants::organization(tx, tenant)?.ok_or_else(|| Error::not_found("there is no such organization"))?;
     let Some(person) = people::by_id(tx, tenant, person)? else {
         return Ok(Some(("authorization", "this account no longer exists; ask your administrator")));
     };
     Ok(if !person.account_enabled {
         Some(("authorization", "this account is turned off; ask your administrator"))
     } else if organization.mdm_authority == "unknown" {
-        Some(("enrollmentCriteriaNotMet", "your organisation has not set its MDM authority yet, so no device can be enrolled; ask your administrator"))
+        Some((
+            "enrollmentCriteriaNotMet",
+            "your organisation has not set its MDM authority yet, so no device can be enrolled; ask your administrator",
+        ))
     } else if !person.licensed {
         Some(("userValidation", "your account has no licence for device management; ask your administrator for one"))
     } else {
@@ -126,9 +130,15 @@ impl Service {
             at: now,
         };
         let tenant = flow.tenant;
-        self.store
-            .write(tenant, move |tx| enrollment_failures::insert(tx, tenant, &failure).map_err(Error::from))
-            .await
+        self.store.write(tenant, move |tx| enrollment_failures::insert(tx, tenant, &failure).map_err(Error::from)).await
+    }
+
+    /// Id and name of the category that the person chose, as far as it still exists.
+    pub async fn chosen_category(&self, flow: &Flow) -> Result<Option<(Uuid, String)>> {
+        let tenant = flow.tenant;
+        let Some(id) = flow.choices.category else { return Ok(None) };
+        let offered = self.store.read(tenant, move |tx| categories(tx, tenant)).await?;
+        Ok(offered.into_iter().find(|category| category.id == id).map(|category| (category.id, category.name)))
     }
 
     /// Takes what a form sent into the flow's choices, and says what is left to choose.
@@ -143,7 +153,8 @@ impl Service {
             choices.category = Some(category.id);
         }
         if let Some(word) = &answers.platform {
-            let platform = platform_named(word).ok_or_else(|| Error::bad_request("choose one of the kinds of device shown"))?;
+            let platform =
+                platform_named(word).ok_or_else(|| Error::bad_request("choose one of the kinds of device shown"))?;
             choices.platform = Some(platform.to_owned());
         }
         if let Some(word) = &answers.owner {

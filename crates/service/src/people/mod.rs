@@ -4,16 +4,16 @@
 //! live here: passwords at sign-in (`sign_in`), roles (`operators`), device records (`devices`).
 
 mod enrolling;
-mod handover;
 mod licences;
+mod managed_apple_account;
 mod organization;
 pub(crate) mod settings;
 mod users;
 
 pub use enrolling::{CategoryChoice, ChoiceAnswers, NextChoice, Terms, platform_named};
-pub use handover::{DecidingProfile, ENROLLMENT_TOKEN, Method, StartedEnrollment, deciding_profile};
 pub use licences::Licensing;
 pub(crate) use licences::seat_for_new;
+pub(crate) use managed_apple_account::managed_apple_account;
 pub use organization::MDM_AUTHORITY;
 pub use users::{SKU_ID, SKU_PART_NUMBER, user_view};
 pub(crate) use users::{check_principal_name, keep_an_owner, time_text, unique_name};

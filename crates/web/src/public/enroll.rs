@@ -2,13 +2,14 @@
 
 use axum::{
     extract::{Path, Query, State},
-    http::StatusCode,
-    response::Response,
+    http::header,
+    response::{IntoResponse as _, Response},
 };
 use minijinja::context;
-use muster_domain::enrollment::{ByWeb, Owner};
+use muster_domain::enrollment::Owner;
 use muster_service::{
-    people::{ChoiceAnswers, Method, NextChoice},
+    apple::enrollment::{EnrollmentRequest, Entry, Started},
+    people::{ChoiceAnswers, NextChoice},
     sign_in::{Flow, Purpose},
 };
 use serde::Deserialize;
@@ -102,7 +103,7 @@ async fn choose(
             },
         ),
         Ok(NextChoice::Platform) => platform_page(&flow, user_agent),
-        Ok(NextChoice::Ready) => match hand_over(app, &flow, user_agent).await {
+        Ok(NextChoice::Ready) => match hand_over(app, context, &flow, user_agent).await {
             Ok(page) => page,
             Err(error) => return flow::refused(stop_page(), &error),
         },
@@ -116,22 +117,32 @@ async fn choose(
 }
 
 /// The last page: the profile, or where else the person goes.
-async fn hand_over(app: &App, flow: &Flow, user_agent: &str) -> muster_service::Result<Page> {
+async fn hand_over(
+    app: &App,
+    context: &muster_service::RequestContext,
+    flow: &Flow,
+    user_agent: &str,
+) -> muster_service::Result<Page> {
     let platform = flow.choices.platform.clone().unwrap_or_default();
-    let way = app.service.way_by_web(flow.tenant, flow.person.id, &flow.choices, os_major(user_agent)).await?;
-    let (method, owner) = match way {
-        ByWeb::AskOwner => return Ok(owner_page(flow)),
-        ByWeb::AccountDriven => {
+    let request = EnrollmentRequest {
+        entry: Entry::Web,
+        platform: flow.choices.platform.clone(),
+        os_version: os_major(user_agent).map(|major| major.to_string()),
+        owner: flow.choices.owner.as_deref().and_then(Owner::parse),
+        category: app.service.chosen_category(flow).await?,
+        correlation: context.correlation,
+    };
+    let token = match app.service.start_enrollment(flow.tenant, flow.person.id, request).await? {
+        Started::AskOwner => return Ok(owner_page(flow)),
+        Started::UseAccount { account } => {
             return Ok(Page::new(
                 "Continue in Settings",
                 "account.html",
-                context! { username => flow.person.user_principal_name.clone(), platform => platform },
+                context! { username => account, platform => platform },
             ));
         }
-        ByWeb::UserProfile => (Method::UserProfile, Owner::Personal),
-        ByWeb::Profile(owner) => (Method::Profile, owner),
+        Started::Session { token, .. } => token,
     };
-    let started = app.service.start_enrollment_session(flow.tenant, &flow.person, &flow.choices, method, owner).await?;
     app.service.end_flow(&flow.value).await?;
     Ok(Page::new(
         "Install the profile",
@@ -139,14 +150,15 @@ async fn hand_over(app: &App, flow: &Flow, user_agent: &str) -> muster_service::
         context! {
             person => flow.person.display_name.clone(),
             platform => platform,
-            profile => format!("/enroll/profile/{}", started.token),
+            profile => format!("/enroll/profile/{}", token.expose()),
         },
     ))
 }
 
 /// The major version of iOS or iPadOS that a browser names.
 fn os_major(user_agent: &str) -> Option<u32> {
-    let (_, after) = user_agent.split_once("OS ").filter(|(before, _)| before.ends_with("iPhone ") || before.ends_with("CPU "))?;
+    let (_, after) =
+        user_agent.split_once("OS ").filter(|(before, _)| before.ends_with("iPhone ") || before.ends_with("CPU "))?;
     after.split(['_', '.', ' ']).next()?.parse().ok()
 }
 
@@ -199,8 +211,8 @@ fn guess_platform(user_agent: &str) -> &'static str {
 
 /// GET /enroll/profile/{token}
 pub async fn profile(State(app): State<App>, Path(token): Path<String>) -> Response {
-    match app.service.enrollment_session(&token).await {
-        Ok(_) => flow::respond(stop_page().refused(StatusCode::NOT_IMPLEMENTED, "profiles are not wired yet"), &brand()),
+    match app.service.enrollment_profile(&token).await {
+        Ok(profile) => ([(header::CONTENT_TYPE, "application/x-apple-aspen-config")], profile).into_response(),
         Err(error) => flow::respond(flow::refused(stop_page(), &error), &brand()),
     }
 }
