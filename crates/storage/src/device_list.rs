@@ -69,19 +69,49 @@ const COLUMNS: &[(&str, &str, Kind)] = &[
     ("notes", "notes", Kind::Text),
 ];
 
+/// Property of the directory's device (`/devices`) -> column.
+const DIRECTORY: &[(&str, &str, Kind)] = &[
+    ("id", "directory_id", Kind::Id),
+    ("deviceId", "azure_ad_device_id", Kind::Id),
+    ("displayName", "name", Kind::Text),
+    ("operatingSystem", "operating_system", Kind::Text),
+    ("operatingSystemVersion", "os_version", Kind::Text),
+    ("manufacturer", "manufacturer", Kind::Text),
+    ("model", "model", Kind::Text),
+    ("deviceOwnership", "owner_type", Kind::Text),
+    ("enrollmentProfileName", "enrollment_profile_name", Kind::Text),
+    ("deviceCategory", "category_name", Kind::Text),
+    ("approximateLastSignInDateTime", "last_sync_at", Kind::Time),
+    ("registrationDateTime", "enrolled_at", Kind::Time),
+];
+
+/// Whose names a filter uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Surface {
+    /// managedDevice
+    #[default]
+    Managed,
+    /// device of the directory
+    Directory,
+}
+
 /// What cannot be asked, in words for the caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsupported {
     /// A property that is no column.
-    #[error("managedDevices cannot be filtered or sorted by '{0}'")]
+    #[error("devices cannot be filtered or sorted by '{0}'")]
     Property(String),
     /// An operator that this property does not take, or a literal of another type.
     #[error("the test on '{0}' does not fit its type")]
     Test(String),
 }
 
-fn column(property: &str) -> std::result::Result<(&'static str, Kind), Unsupported> {
-    COLUMNS
+fn column(surface: Surface, property: &str) -> std::result::Result<(&'static str, Kind), Unsupported> {
+    let columns = match surface {
+        Surface::Managed => COLUMNS,
+        Surface::Directory => DIRECTORY,
+    };
+    columns
         .iter()
         .find(|(name, _, _)| *name == property)
         .map(|(_, column, kind)| (*column, *kind))
@@ -108,42 +138,42 @@ impl Condition {
 }
 
 /// Turns a filter into a condition, or says what is not supported.
-pub fn condition(filter: &Filter) -> std::result::Result<Condition, Unsupported> {
+pub fn condition(surface: Surface, filter: &Filter) -> std::result::Result<Condition, Unsupported> {
     let mut condition = Condition::default();
-    write(filter, &mut condition)?;
+    write(surface, filter, &mut condition)?;
     Ok(condition)
 }
 
 /// Says whether the list can be sorted by that.
-pub fn sortable(order: &Order) -> std::result::Result<(), Unsupported> {
-    column(&order.property).map(|_| ())
+pub fn sortable(surface: Surface, order: &Order) -> std::result::Result<(), Unsupported> {
+    column(surface, &order.property).map(|_| ())
 }
 
-fn write(filter: &Filter, out: &mut Condition) -> std::result::Result<(), Unsupported> {
+fn write(surface: Surface, filter: &Filter, out: &mut Condition) -> std::result::Result<(), Unsupported> {
     match filter {
-        Filter::And(parts) => join(parts, " and ", out),
-        Filter::Or(parts) => join(parts, " or ", out),
+        Filter::And(parts) => join(surface, parts, " and ", out),
+        Filter::Or(parts) => join(surface, parts, " or ", out),
         Filter::Not(inner) => {
             // Three-valued logic must not lose rows: null is "does not match" before the negation.
             out.push("not coalesce((");
-            write(inner, out)?;
+            write(surface, inner, out)?;
             out.push("), false)");
             Ok(())
         }
-        Filter::Compare(property, compare, literal) => compare_column(property, *compare, literal, out),
+        Filter::Compare(property, compare, literal) => compare_column(surface, property, *compare, literal, out),
         Filter::In(property, literals) => {
             out.push("(");
             for (i, literal) in literals.iter().enumerate() {
                 if i > 0 {
                     out.push(" or ");
                 }
-                compare_column(property, Compare::Eq, literal, out)?;
+                compare_column(surface, property, Compare::Eq, literal, out)?;
             }
             out.push(")");
             Ok(())
         }
         Filter::Text(property, test, text) => {
-            let (name, kind) = plain(property)?;
+            let (name, kind) = plain(surface, property)?;
             if kind != Kind::Text && kind != Kind::Word {
                 return Err(Unsupported::Test(property.name()));
             }
@@ -168,40 +198,50 @@ fn write(filter: &Filter, out: &mut Condition) -> std::result::Result<(), Unsupp
             Ok(())
         }
         Filter::IsOf(name) => {
-            out.push(if name == "managedDevice" { "1 = 1" } else { "1 = 0" });
+            let own = match surface {
+                Surface::Managed => "managedDevice",
+                Surface::Directory => "device",
+            };
+            out.push(if name == own { "1 = 1" } else { "1 = 0" });
             Ok(())
         }
         Filter::Any(property, _) => Err(Unsupported::Property(property.name())),
     }
 }
 
-fn join(parts: &[Filter], with: &'static str, out: &mut Condition) -> std::result::Result<(), Unsupported> {
+fn join(
+    surface: Surface,
+    parts: &[Filter],
+    with: &'static str,
+    out: &mut Condition,
+) -> std::result::Result<(), Unsupported> {
     out.push("(");
     for (i, part) in parts.iter().enumerate() {
         if i > 0 {
             out.push(with);
         }
-        write(part, out)?;
+        write(surface, part, out)?;
     }
     out.push(")");
     Ok(())
 }
 
-fn plain(property: &Property) -> std::result::Result<(&'static str, Kind), Unsupported> {
+fn plain(surface: Surface, property: &Property) -> std::result::Result<(&'static str, Kind), Unsupported> {
     match (&property.cast, property.path.as_slice()) {
-        (None, [name]) => column(name),
-        (Some(cast), [name]) if cast == "managedDevice" => column(name),
+        (None, [name]) => column(surface, name),
+        (Some(cast), [name]) if cast == "managedDevice" => column(surface, name),
         _ => Err(Unsupported::Property(property.name())),
     }
 }
 
 fn compare_column(
+    surface: Surface,
     property: &Property,
     compare: Compare,
     literal: &Literal,
     out: &mut Condition,
 ) -> std::result::Result<(), Unsupported> {
-    let (name, kind) = plain(property)?;
+    let (name, kind) = plain(surface, property)?;
     let misfit = || Unsupported::Test(property.name());
     if *literal == Literal::Null {
         match compare {
@@ -266,6 +306,8 @@ fn compare_column(
 /// One page of the list.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
+    /// Whose names the order uses.
+    pub surface: Surface,
     /// What to show.
     pub condition: Option<Condition>,
     /// By what; ids break ties. None: by id.
@@ -280,13 +322,14 @@ pub struct Page {
 
 /// The devices of a page. Rows without a value in the sort column come last in both directions.
 pub fn page(tx: &mut dyn Tx, tenant: Uuid, page: &Page) -> Result<Vec<Device>> {
-    let Some(order) = page.order.as_ref().filter(|order| order.property != "id") else {
+    let managed_id = |order: &&Order| page.surface == Surface::Managed && order.property == "id";
+    let Some(order) = page.order.as_ref().filter(|order| !managed_id(order)) else {
         let descending = page.order.as_ref().is_some_and(|order| order.descending);
         let (text, args) = by_id(tenant, page, descending);
         return tx.all(&text, &args, map);
     };
-    let (name, kind) =
-        column(&order.property).map_err(|error| Error::inconsistent("device_list.order", error.to_string()))?;
+    let (name, kind) = column(page.surface, &order.property)
+        .map_err(|error| Error::inconsistent("device_list.order", error.to_string()))?;
     let mut rows = Vec::new();
     let mut skip = page.skip;
     let in_nulls = page.after.as_ref().is_some_and(|after| after.key.is_null());
@@ -458,10 +501,24 @@ fn key_value(key: &Json, kind: Kind) -> Value {
 }
 
 /// The sort key of a row, for the cursor of the next page.
-pub fn key(device: &Device, order: &Order) -> Json {
+pub fn key(surface: Surface, device: &Device, order: &Order) -> Json {
     let text = |value: &Option<String>| value.clone().map_or(Json::Null, Json::String);
     let int = |value: Option<i64>| value.map_or(Json::Null, Json::from);
-    match order.property.as_str() {
+    let name = match surface {
+        Surface::Managed => order.property.as_str(),
+        Surface::Directory => match order.property.as_str() {
+            "id" => return Json::String(device.directory_id.to_string()),
+            "deviceId" => "azureADDeviceId",
+            "displayName" => "deviceName",
+            "operatingSystemVersion" => "osVersion",
+            "deviceOwnership" => "ownerType",
+            "deviceCategory" => "deviceCategoryDisplayName",
+            "approximateLastSignInDateTime" => "lastSyncDateTime",
+            "registrationDateTime" => "enrolledDateTime",
+            other => other,
+        },
+    };
+    match name {
         "id" => Json::String(device.id.to_string()),
         "deviceName" => Json::String(device.name.clone()),
         "managedDeviceName" => text(&device.managed_device_name),
@@ -508,11 +565,11 @@ mod tests {
             Filter::Compare(property("deviceName"), Compare::Eq, Literal::Text(evil.into())),
             Filter::Text(property("serialNumber"), TextTest::Contains, "50%_!".into()),
         ]);
-        let condition = condition(&filter).unwrap();
+        let condition = condition(Surface::Managed, &filter).unwrap();
         assert_eq!(condition.text, "(lower(name) = lower($2) or lower(serial_number) like lower($3) escape '!')");
         assert_eq!(condition.args[1], Value::Text("%50!%!_!!%".into()));
         let unknown = Filter::Compare(property("name; drop table device"), Compare::Eq, Literal::Int(1));
-        assert!(matches!(super::condition(&unknown), Err(Unsupported::Property(_))));
+        assert!(matches!(super::condition(Surface::Managed, &unknown), Err(Unsupported::Property(_))));
     }
 
     #[test]
@@ -538,11 +595,13 @@ mod tests {
             certificate_expires_at: Some(1),
             ..Device::default()
         };
-        for (name, _, kind) in COLUMNS {
-            let order = Order { property: (*name).to_owned(), descending: false };
-            let key = key(&device, &order);
-            assert!(!key.is_null(), "{name}");
-            assert_ne!(key_value(&key, *kind), Value::Null, "{name}");
+        for (surface, columns) in [(Surface::Managed, COLUMNS), (Surface::Directory, DIRECTORY)] {
+            for (name, _, kind) in columns {
+                let order = Order { property: (*name).to_owned(), descending: false };
+                let key = key(surface, &device, &order);
+                assert!(!key.is_null(), "{name}");
+                assert_ne!(key_value(&key, *kind), Value::Null, "{name}");
+            }
         }
     }
 }
