@@ -34,6 +34,7 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     ("audit.erase", |service, job| Box::pin(async move { service.erase_audit_job(job).await })),
     (crate::actions::LEAVING_TIMER, |service, job| Box::pin(async move { service.leaving_job(job).await })),
     (crate::actions::MAIL_JOB, |service, job| Box::pin(async move { service.mail_job(job).await })),
+    (crate::devices::TELL_JOB, |service, job| Box::pin(async move { service.tell_owner_change(job).await })),
     (crate::documents::MARK_JOB, |service, job| Box::pin(async move { service.run_mark_job(job).await })),
     (crate::guard::RELEASE_JOB, |service, job| {
         Box::pin(async move { service.release_all(job.tenant).await.map(|_| ()) })

@@ -10,6 +10,7 @@ mod body;
 mod filter;
 mod json;
 mod options;
+mod references;
 mod registry;
 mod resources;
 mod types;

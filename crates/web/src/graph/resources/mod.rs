@@ -1,5 +1,6 @@
 //! The rows and handlers of the API, a file a subject.
 
+mod devices;
 mod documents;
 
 use super::registry::Resource;
@@ -7,6 +8,7 @@ use super::registry::Resource;
 /// Every row.
 pub fn all() -> Vec<Resource> {
     let mut rows = Vec::new();
+    rows.extend(devices::rows());
     rows.extend(documents::rows());
     rows
 }
