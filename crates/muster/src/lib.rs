@@ -6,6 +6,8 @@ pub mod ambient;
 pub mod cli;
 pub mod commands;
 pub mod config;
+#[cfg(feature = "demo")]
+pub mod demo;
 pub mod doors;
 pub mod logging;
 pub mod serve;

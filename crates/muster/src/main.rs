@@ -25,11 +25,19 @@ fn main() -> std::process::ExitCode {
 }
 
 async fn run(cli: Cli) -> anyhow::Result<()> {
-    if !matches!(cli.command, Command::Serve(_)) {
+    let serves = match &cli.command {
+        Command::Serve(_) => true,
+        #[cfg(feature = "demo")]
+        Command::Demo(_) => true,
+        _ => false,
+    };
+    if !serves {
         logging::start_quiet();
     }
     match cli.command {
         Command::Serve(options) => serve::serve(&options).await,
+        #[cfg(feature = "demo")]
+        Command::Demo(options) => muster::demo::demo(&options).await,
         Command::Tenant(command) => commands::tenant(command).await,
         Command::Admin(command) => commands::admin(command).await,
         Command::Token(command) => commands::token(command).await,
