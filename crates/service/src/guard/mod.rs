@@ -17,6 +17,8 @@ mod tell;
 mod tests;
 
 pub use approvals::{ApprovalPage, Decide, OwnerRole};
+pub use muster_domain::guard::Settings as GuardSettings;
+pub use muster_storage::approvals::Approval;
 pub use release::Released;
 pub use rules::{RulesChange, rules_of};
 pub use stop::EmergencyStop;
