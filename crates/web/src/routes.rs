@@ -3,6 +3,7 @@
 //! a handler without a row cannot be reached.
 
 use axum::{Router, http::Method, routing::MethodRouter};
+use muster_domain::roles::Permission;
 
 use crate::{App, gate};
 
@@ -114,19 +115,19 @@ pub fn table() -> Vec<Route> {
         Public Open GET "/crl/{file}" 0, None, crate::scep::crl, "Revocation list of an issuing authority, DER", plain;
 
         // The guard
-        Admin Operator GET "/muster/v1/approvals" 0, Some("Muster.Guard.Read"), crate::muster::approvals::list, "Requests that wait for, or had, a second person";
-        Admin Operator GET "/muster/v1/approvals/{id}" 0, Some("Muster.Guard.Read"), crate::muster::approvals::get, "One request";
-        Admin Operator POST "/muster/v1/approvals/{id}/approve" KIB, Some("Muster.Approve"), crate::muster::approvals::approve, "Agree to somebody else's request";
-        Admin Operator POST "/muster/v1/approvals/{id}/deny" KIB, Some("Muster.Approve"), crate::muster::approvals::deny, "Refuse somebody else's request";
-        Admin Operator POST "/muster/v1/approvals/{id}/cancel" KIB, Some("Muster.Guard.Read"), crate::muster::approvals::cancel, "Take a request back, as far as no device has it in hand";
-        Admin Operator GET "/muster/v1/emergencyStop" 0, Some("Muster.Guard.Read"), crate::muster::emergency_stop::get, "Whether everything destructive is halted";
-        Admin Operator POST "/muster/v1/emergencyStop" KIB, Some("Muster.EmergencyStop"), crate::muster::emergency_stop::stop, "Halt everything destructive";
-        Admin Operator DELETE "/muster/v1/emergencyStop" KIB, Some("Muster.EmergencyStop"), crate::muster::emergency_stop::lift, "Ask to lift the halt; a second person must agree";
-        Admin Operator GET "/muster/v1/guardSettings" 0, Some("Muster.Guard.Read"), crate::muster::guard_settings::get, "Limits and periods of the guard";
-        Admin Operator PATCH "/muster/v1/guardSettings" 16 * KIB, Some("Muster.Guard"), crate::muster::guard_settings::patch, "Change them; a weakening waits for a second person and a day";
-        Admin Operator POST "/muster/v1/bulkActions" 8 * MIB, Some("Muster.BulkActions"), crate::muster::bulk_actions::create, "One action for many devices";
-        Admin Operator GET "/muster/v1/bulkActions/{id}" 0, Some("Muster.BulkActions"), crate::muster::bulk_actions::get, "How far it is";
-        Admin Operator POST "/muster/v1/bulkActions/{id}/cancel" KIB, Some("Muster.BulkActions"), crate::muster::bulk_actions::cancel, "Take back what no device has in hand";
+        Admin Operator GET "/muster/v1/approvals" 0, Some(Permission::GuardRead), crate::muster::approvals::list, "Requests that wait for, or had, a second person";
+        Admin Operator GET "/muster/v1/approvals/{id}" 0, Some(Permission::GuardRead), crate::muster::approvals::get, "One request";
+        Admin Operator POST "/muster/v1/approvals/{id}/approve" KIB, Some(Permission::Approve), crate::muster::approvals::approve, "Agree to somebody else's request";
+        Admin Operator POST "/muster/v1/approvals/{id}/deny" KIB, Some(Permission::Approve), crate::muster::approvals::deny, "Refuse somebody else's request";
+        Admin Operator POST "/muster/v1/approvals/{id}/cancel" KIB, Some(Permission::GuardRead), crate::muster::approvals::cancel, "Take a request back, as far as no device has it in hand";
+        Admin Operator GET "/muster/v1/emergencyStop" 0, Some(Permission::GuardRead), crate::muster::emergency_stop::get, "Whether everything destructive is halted";
+        Admin Operator POST "/muster/v1/emergencyStop" KIB, Some(Permission::EmergencyStop), crate::muster::emergency_stop::stop, "Halt everything destructive";
+        Admin Operator DELETE "/muster/v1/emergencyStop" KIB, Some(Permission::EmergencyStop), crate::muster::emergency_stop::lift, "Ask to lift the halt; a second person must agree";
+        Admin Operator GET "/muster/v1/guardSettings" 0, Some(Permission::GuardRead), crate::muster::guard_settings::get, "Limits and periods of the guard";
+        Admin Operator PATCH "/muster/v1/guardSettings" 16 * KIB, Some(Permission::Guard), crate::muster::guard_settings::patch, "Change them; a weakening waits for a second person and a day";
+        Admin Operator POST "/muster/v1/bulkActions" 8 * MIB, Some(Permission::BulkActions), crate::muster::bulk_actions::create, "One action for many devices";
+        Admin Operator GET "/muster/v1/bulkActions/{id}" 0, Some(Permission::BulkActions), crate::muster::bulk_actions::get, "How far it is";
+        Admin Operator POST "/muster/v1/bulkActions/{id}/cancel" KIB, Some(Permission::BulkActions), crate::muster::bulk_actions::cancel, "Take back what no device has in hand";
 
         // Graph: one entry a surface; `graph::registry` has the rows, their permissions and limits
         Admin Operator GET "/v1.0/{*path}" crate::graph::BODY_LIMIT, None, crate::graph::entry, "Microsoft Graph v1.0, read";

@@ -50,8 +50,7 @@ pub async fn create(
         Some(Value::Array(_)) => return Err(bad(format!("deviceIds takes {DEVICES} devices at most"))),
         _ => return Err(bad("the body has deviceIds, a list of ids")),
     };
-    let override_personal =
-        headers.get("x-muster-override").and_then(|v| v.to_str().ok()) == Some("personalDevice");
+    let override_personal = headers.get("x-muster-override").and_then(|v| v.to_str().ok()) == Some("personalDevice");
     let request = BulkRequest { verb, parameters: fields, devices, override_personal, cap: None };
     let result = app.service.request_bulk_action(&actor, request).await?;
     let body = json!({
