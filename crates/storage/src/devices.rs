@@ -297,10 +297,14 @@ pub fn live_by_serial(tx: &mut dyn Tx, tenant: Uuid, serial: &str) -> Result<Vec
     )
 }
 
-/// How many devices of a person count against their limit. Locks the person's row, so that two
-/// enrollments at once are counted one after the other.
-pub fn count_for_limit(tx: &mut dyn Tx, tenant: Uuid, person: Uuid, except: Option<Uuid>) -> Result<i64> {
+/// Makes enrollments of one person come one after the other until the transaction ends.
+pub fn lock_owner(tx: &mut dyn Tx, tenant: Uuid, person: Uuid) -> Result<()> {
     tx.execute("update person set licensed = licensed where tenant_id = $1 and id = $2", args![tenant, person])?;
+    Ok(())
+}
+
+/// How many devices of a person count against their limit.
+pub fn count_for_limit(tx: &mut dyn Tx, tenant: Uuid, person: Uuid, except: Option<Uuid>) -> Result<i64> {
     let count = tx.one(
         "select count(*) from device
           where tenant_id = $1 and person_id = $2 and state in ('pending', 'enrolled') and id <> $3",

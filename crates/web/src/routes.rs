@@ -104,6 +104,13 @@ pub fn table() -> Vec<Route> {
         Public Flow POST "/enroll" 64 * KIB, None, crate::public::enroll::step, "Next step of an enrollment";
         Public Flow GET "/enroll/profile/{token}" 0, None, crate::public::enroll::profile, "The management profile of an enrollment";
 
+        // Apple devices
+        Device Device PUT "/mdm/apple" crate::apple::mdm::BODY_LIMIT, None, crate::apple::mdm::put, "Apple check-in messages and command results";
+        Device Device POST "/mdm/apple" crate::apple::mdm::BODY_LIMIT, None, crate::apple::mdm::put, "Apple check-in messages and command results";
+        Public Open GET "/.well-known/com.apple.remotemanagement" 0, None, crate::apple::enrollment::discover, "Discovery for account-driven enrollment";
+        Public Open POST "/mdm/apple/enroll/byod" crate::apple::enrollment::BODY_LIMIT, None, crate::apple::enrollment::byod, "Enrollment profile of an account-driven User Enrollment";
+        Public Open POST "/mdm/apple/enroll/adde" crate::apple::enrollment::BODY_LIMIT, None, crate::apple::enrollment::adde, "Enrollment profile of an account-driven Device Enrollment";
+
         // Operation
         Admin Open GET "/healthz" 0, None, crate::operation::healthz, "The process answers";
         Admin Open GET "/readyz" 0, None, crate::operation::readyz, "The database answers";

@@ -126,7 +126,8 @@ fn enroll(
     if over {
         return alerted(tx, a, ids, "sessionOver", standing.device, "this enrollment is over; start again");
     }
-    if (session.method == "byod") != sender.is_user_enrollment() {
+    let of_user = ["byod", "userProfile"].contains(&session.method.as_str());
+    if of_user != sender.is_user_enrollment() {
         return alerted(
             tx,
             a,
@@ -136,7 +137,8 @@ fn enroll(
             "this is not the kind of enrollment that was agreed",
         );
     }
-    if session.token_hash.is_some() && session.token_hash.as_deref() != a.bearer.as_ref().map(<[u8; 32]>::as_slice) {
+    let by_account = ["byod", "adde"].contains(&session.method.as_str());
+    if by_account && session.token_hash.as_deref() != a.bearer.as_ref().map(<[u8; 32]>::as_slice) {
         return alerted(
             tx,
             a,
@@ -155,6 +157,8 @@ fn enroll(
         Some(device) => devices::by_id(tx, a.tenant, device)?,
         None => former_record(tx, a, ids, session)?,
     };
+    // Two devices at once: the second one counts the first.
+    devices::lock_owner(tx, a.tenant, session.person_id)?;
     let limit = device_limit(tx, a.tenant)?;
     let except = former.as_ref().map(|device| device.id);
     if devices::count_for_limit(tx, a.tenant, session.person_id, except)? >= limit {
@@ -163,7 +167,11 @@ fn enroll(
     }
 
     let again = former.is_some();
-    let device = device_record(a, ids, session, &person, former);
+    let category = match session.category_id {
+        Some(id) => documents::by_id(tx, a.tenant, "deviceCategories", id)?.map(|category| category.display_name),
+        None => None,
+    };
+    let device = device_record(a, ids, session, &person, former, category);
     let channel = reset_channel(tx, a, ids, session, device.id)?;
     devices::put(tx, a.tenant, &device)?;
     enrollments::put(tx, a.tenant, &channel)?;
@@ -217,6 +225,7 @@ fn device_record(
     session: &EnrollmentSession,
     person: &people::Person,
     former: Option<Device>,
+    category_name: Option<String>,
 ) -> Device {
     let m = &a.message;
     let model = Model::of(m.product_name.as_deref().unwrap_or_default());
@@ -258,10 +267,10 @@ fn device_record(
         enrollment_type: session.enrollment_type.clone(),
         enrollment_profile_name: session.profile_name.clone(),
         management_state: "managed".into(),
-        is_supervised: model.platform == "macOS" && session.method != "byod",
+        is_supervised: model.platform == "macOS" && !m.ids.is_user_enrollment(),
         is_encrypted: None,
         category_id: session.category_id.or(base.category_id),
-        category_name: model::text(&session.details, "categoryName").or(base.category_name),
+        category_name: category_name.or(base.category_name),
         state: "pending".into(),
         left_at: None,
         modified_at: a.now,
@@ -302,7 +311,7 @@ fn reset_channel(
         topic: Some(a.message.topic.clone()),
         push_state: "unknown".into(),
         push_past: "[]".into(),
-        access_token_hash: session.token_hash.clone(),
+        access_token_hash: session.token_hash.clone().filter(|_| ["byod", "adde"].contains(&session.method.as_str())),
         os_version: a.message.os_version.clone(),
         created_at: former.map_or(a.now, |channel| channel.created_at),
         ..Default::default()

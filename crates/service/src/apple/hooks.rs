@@ -1,20 +1,27 @@
-//! Where the channel calls other areas: one line each, so that what a check-in touches can be read
-//! in one place.
+//! Where the channel calls other areas: one function each, so that what a check-in touches can be
+//! read in one place.
 
 use muster_apple::{CommandResult, Request, declarative::StatusReport};
-use muster_storage::{Tx, commands::Command, commands::Ending};
+use muster_storage::{
+    Tx,
+    certificates::purpose,
+    commands::{Command, Ending},
+};
 use uuid::Uuid;
 
-use crate::{Error, Ids, Result, Service, actions};
+use crate::{Ids, Result, Service, actions, certificates::Decided, inventory, scep::NewChallenge};
 
+/// The same person enrolled the same device again.
 pub(super) fn re_enrolled(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, device: Uuid, now: i64) -> Result<()> {
     actions::device_re_enrolled(tx, ids, tenant, device, now)
 }
 
+/// Another person enrolled the hardware of this record.
 pub(super) fn taken_over(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, device: Uuid, now: i64) -> Result<()> {
     actions::device_taken_over(tx, ids, tenant, device, now)
 }
 
+/// The person removed management.
 pub(super) fn device_left(
     tx: &mut dyn Tx,
     ids: &mut Ids,
@@ -26,6 +33,7 @@ pub(super) fn device_left(
     actions::device_left(tx, ids, tenant, device, why, now)
 }
 
+/// The command of an action goes out.
 pub(super) fn action_handed_out(
     tx: &mut dyn Tx,
     ids: &mut Ids,
@@ -36,6 +44,7 @@ pub(super) fn action_handed_out(
     actions::action_handed_out(tx, ids, tenant, command, now)
 }
 
+/// The command of an action was answered.
 pub(super) fn action_answered(
     tx: &mut dyn Tx,
     ids: &mut Ids,
@@ -48,11 +57,12 @@ pub(super) fn action_answered(
     actions::action_answered(tx, ids, tenant, command, ending, error, now)
 }
 
+/// A channel enrolled: ask for everything.
 pub(super) fn inventory_enrolled(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, now: i64) -> Result<()> {
-    let _ = (tx, tenant, enrollment, now);
-    Ok(())
+    Ok(inventory::enrolled(tx, tenant, enrollment, now)?)
 }
 
+/// A query was answered.
 pub(super) fn inventory_answered(
     tx: &mut dyn Tx,
     tenant: Uuid,
@@ -60,10 +70,10 @@ pub(super) fn inventory_answered(
     result: &CommandResult,
     now: i64,
 ) -> Result<()> {
-    let _ = (tx, tenant, command, result, now);
-    Ok(())
+    Ok(inventory::answered(tx, tenant, command.enrollment, command.id, &command.request_type, result, now)?)
 }
 
+/// A channel reported status.
 pub(super) fn status_reported(
     tx: &mut dyn Tx,
     tenant: Uuid,
@@ -73,17 +83,6 @@ pub(super) fn status_reported(
 ) -> Result<()> {
     let _ = (tx, tenant, enrollment, report, now);
     Ok(())
-}
-
-impl Service {
-    pub(super) async fn action_request(&self, tenant: Uuid, command: &Command) -> Result<Option<Request>> {
-        self.render_action(tenant, command).await.map(Some)
-    }
-
-    pub(super) async fn inventory_request(&self, tenant: Uuid, command: &Command) -> Result<Option<Request>> {
-        let _ = (tenant, command);
-        Err(Error::internal("inventory is not built in"))
-    }
 }
 
 /// Whose identity a challenge is minted for.
@@ -109,8 +108,35 @@ pub(super) struct Challenge {
 }
 
 impl Service {
+    pub(super) async fn action_request(&self, tenant: Uuid, command: &Command) -> Result<Option<Request>> {
+        self.render_action(tenant, command).await.map(Some)
+    }
+
+    pub(super) async fn inventory_request(&self, tenant: Uuid, command: &Command) -> Result<Option<Request>> {
+        self.render_inventory(tenant, command.enrollment, &command.request_type).await
+    }
+
+    /// Mints the challenge for a device identity; the common name says nothing of the person.
     pub(super) async fn identity_challenge(&self, tenant: Uuid, purpose: &ChallengeFor) -> Result<Challenge> {
-        let _ = (tenant, purpose);
-        Err(Error::internal("SCEP is not built in"))
+        let (session, device, enrollment, command) = match *purpose {
+            ChallengeFor::Session(session) => (Some(session), None, None, None),
+            ChallengeFor::Renewal { device, enrollment, command } => {
+                (None, Some(device), Some(enrollment), Some(command))
+            }
+        };
+        let subject = session.or(device).unwrap_or_default().to_string();
+        let challenge = self
+            .mint_scep_challenge(NewChallenge {
+                tenant,
+                purpose: purpose::IDENTITY.into(),
+                enrollment_session: session,
+                device,
+                enrollment,
+                document: None,
+                command,
+                decided: Decided::identity(&subject),
+            })
+            .await?;
+        Ok(Challenge { text: challenge.expose().clone(), subject })
     }
 }

@@ -3,11 +3,12 @@
 //! reachable.
 
 use muster_storage::{Tx, enrollments, jobs};
+use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
 use crate::{
-    Ids, PushError, PushTarget, Result, Service,
+    Error, Ids, PushError, PushTarget, Result, Service,
     settings::{HOUR, MINUTE, SECOND},
 };
 
@@ -57,7 +58,44 @@ pub enum Pushed {
     Again(i64),
 }
 
+#[derive(Deserialize)]
+struct PushJob {
+    enrollment: Uuid,
+    #[serde(default)]
+    attempt: i64,
+}
+
 impl Service {
+    /// Carries out a push job.
+    pub(crate) async fn run_push_job(&self, job: jobs::Job) -> Result<()> {
+        let push: PushJob = serde_json::from_str(&job.payload).map_err(Error::internal)?;
+        let (tenant, attempt) = (job.tenant, push.attempt + 1);
+        match self.push_enrollment(tenant, push.enrollment, attempt).await? {
+            Pushed::Done => Ok(()),
+            Pushed::Again(at) => {
+                let now = self.clock.now();
+                let ids = self.ids(now);
+                let payload = json!({ "enrollment": push.enrollment, "attempt": attempt }).to_string();
+                let key = push.enrollment.to_string();
+                self.store
+                    .write(tenant, move |tx| {
+                        let job = jobs::NewJob {
+                            id: ids.clone().next(),
+                            tenant,
+                            kind: PUSH_JOB,
+                            coalesce_key: Some(&key),
+                            payload: &payload,
+                            run_at: at,
+                            now,
+                        };
+                        jobs::enqueue(tx, &job)
+                    })
+                    .await?;
+                Ok(())
+            }
+        }
+    }
+
     /// Sends the push of an enrollment; `attempt` counts from 1. Never an error for what the push
     /// service says: that is state.
     pub async fn push_enrollment(&self, tenant: Uuid, enrollment: Uuid, attempt: i64) -> Result<Pushed> {

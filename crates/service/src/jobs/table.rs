@@ -31,6 +31,7 @@ const HOUR: i64 = 60 * MINUTE;
 
 /// Job kind -> handler. Add a row for a new kind.
 pub const HANDLERS: &[(&str, Handler)] = &[
+    (crate::apple::PUSH_JOB, |service, job| Box::pin(async move { service.run_push_job(job).await })),
     ("audit.erase", |service, job| Box::pin(async move { service.erase_audit_job(job).await })),
     (crate::actions::LEAVING_TIMER, |service, job| Box::pin(async move { service.leaving_job(job).await })),
     (crate::actions::MAIL_JOB, |service, job| Box::pin(async move { service.mail_job(job).await })),
@@ -43,6 +44,18 @@ pub const HANDLERS: &[(&str, Handler)] = &[
 
 /// Periodic work, in the order in which one round does it.
 pub const SCHEDULE: &[Periodic] = &[
+    Periodic {
+        name: "apple.seen",
+        every: 10 * SECOND,
+        exclusive: false,
+        run: |service, _, _| Box::pin(async move { service.flush_seen().await.map(|_| ()) }),
+    },
+    Periodic {
+        name: "apple.renewal",
+        every: 6 * HOUR,
+        exclusive: true,
+        run: |service, tenant, _| Box::pin(async move { service.renew_identities(tenant).await.map(|_| ()) }),
+    },
     Periodic {
         name: "timers",
         every: SECOND,
