@@ -93,3 +93,30 @@ pub async fn migrate(common: Common) -> anyhow::Result<()> {
     println!("the schema is up to date");
     Ok(())
 }
+
+/// `backup`
+pub async fn backup(to: &Path, common: Common) -> anyhow::Result<()> {
+    let config = common.load(&[])?;
+    anyhow::ensure!(
+        config.database.url.is_none(),
+        "PostgreSQL is backed up with its own tools: pg_dump, pg_basebackup"
+    );
+    let (database, to) = (config.data()?.join("muster.db"), to.to_owned());
+    let copied = tokio::task::spawn_blocking(move || muster_storage::backup::write(&database, &to)).await??;
+    println!(
+        "{} bytes at schema step {}; the key file is not part of it and must be kept apart",
+        copied.bytes, copied.schema
+    );
+    Ok(())
+}
+
+/// `restore`
+pub async fn restore(from: &Path, common: Common) -> anyhow::Result<()> {
+    let config = common.load(&[])?;
+    anyhow::ensure!(config.database.url.is_none(), "PostgreSQL is restored with its own tools: pg_restore");
+    std::fs::create_dir_all(config.data()?)?;
+    let (database, from) = (config.data()?.join("muster.db"), from.to_owned());
+    let copied = tokio::task::spawn_blocking(move || muster_storage::backup::restore(&from, &database)).await??;
+    println!("{} bytes at schema step {}; put the key file of that server beside it", copied.bytes, copied.schema);
+    Ok(())
+}

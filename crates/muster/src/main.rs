@@ -43,6 +43,8 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Token(command) => commands::token(command).await,
         Command::Ca(command) => commands::ca(command).await,
         Command::Migrate { common } => commands::migrate(common).await,
+        Command::Backup { to, common } => commands::backup(&to, common).await,
+        Command::Restore { from, common } => commands::restore(&from, common).await,
         Command::Audit(command) => commands::audit(command).await,
         Command::Keys(command) => commands::keys(command).await,
         other => anyhow::bail!("this subcommand is not built yet: {other:?}"),

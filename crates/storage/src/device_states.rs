@@ -56,6 +56,17 @@ pub fn by_enrollment(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<
     )
 }
 
+/// The state of an enrollment, locked until the transaction ends: whoever computes takes this first,
+/// so that two computations of one enrollment follow one another.
+pub fn lock(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<Option<DeviceState>> {
+    tx.one(
+        "select enrollment_id, dirty_seq, computed_seq, desired_hash, reported_hash, declarations_token, computed_at
+           from device_state where tenant_id = $1 and enrollment_id = $2 /* for update */",
+        args![tenant, enrollment],
+        state,
+    )
+}
+
 /// Marks one enrollment, making its row where there is none.
 pub fn mark_dirty(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<()> {
     tx.execute(

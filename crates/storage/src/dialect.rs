@@ -163,6 +163,7 @@ pub(crate) fn tables(sql: &str) -> Vec<String> {
 ///
 /// - `/* skip locked */` behind a `select` of rows to work on: leaves those that another worker has
 ///   chosen. Nothing on SQLite, which has one writer.
+/// - `/* for update */`: locks the chosen rows until the transaction ends. Nothing on SQLite.
 /// - `lease_clock($n)`: the database's own time in unix milliseconds on PostgreSQL, where several
 ///   nodes compare their leases; the injected clock, bound as `$n`, on SQLite.
 fn engine_words(dialect: Dialect, sql: &str) -> String {

@@ -64,8 +64,7 @@ pub(crate) struct Run<'a> {
 
 impl Run<'_> {
     pub(crate) fn compute(&self, tx: &mut dyn Tx, ids: &mut Ids) -> storage::Result<Computed> {
-        let Some(marks) = device_states::by_enrollment(tx, self.tenant, self.enrollment)?.filter(|s| s.is_dirty())
-        else {
+        let Some(marks) = device_states::lock(tx, self.tenant, self.enrollment)?.filter(|s| s.is_dirty()) else {
             return Ok(Computed { queued: 0, settled: true });
         };
         let Some(subject) = subjects::of_enrollment(tx, self.tenant, self.enrollment)? else {

@@ -6,6 +6,7 @@
 //! their subject.
 
 mod runner;
+mod sweeps;
 pub mod table;
 
 use muster_storage::jobs::{self, Job, NewJob};

@@ -72,6 +72,9 @@ impl Service {
             }
         }
         while running.join_next().await.is_some() {}
+        if let Err(error) = self.flush_seen().await {
+            tracing::warn!(%error, "the last times devices were heard could not be written");
+        }
     }
 
     /// Runs everything that is due at `now`, one after the other, until nothing is left: periodic

@@ -33,6 +33,8 @@ const HOUR: i64 = 60 * MINUTE;
 pub const HANDLERS: &[(&str, Handler)] = &[
     (crate::apple::PUSH_JOB, |service, job| Box::pin(async move { service.run_push_job(job).await })),
     ("audit.erase", |service, job| Box::pin(async move { service.erase_audit_job(job).await })),
+    (crate::apple::PUSH_JOB, |service, job| Box::pin(async move { service.push_job(job).await })),
+    (crate::inventory::DUE, |service, job| Box::pin(async move { service.inventory_job(job).await })),
     (crate::actions::LEAVING_TIMER, |service, job| Box::pin(async move { service.leaving_job(job).await })),
     (crate::actions::MAIL_JOB, |service, job| Box::pin(async move { service.mail_job(job).await })),
     (crate::devices::TELL_JOB, |service, job| Box::pin(async move { service.tell_owner_change(job).await })),
@@ -61,6 +63,30 @@ pub const SCHEDULE: &[Periodic] = &[
         every: SECOND,
         exclusive: false,
         run: |service, tenant, now| Box::pin(async move { service.ring_timers(tenant, now).await }),
+    },
+    Periodic {
+        name: "dirty",
+        every: SECOND,
+        exclusive: false,
+        run: |service, tenant, _| Box::pin(async move { service.compute_dirty(tenant).await }),
+    },
+    Periodic {
+        name: "seen",
+        every: 10 * SECOND,
+        exclusive: false,
+        run: |service, _, _| Box::pin(async move { service.flush_seen().await.map(|_| ()) }),
+    },
+    Periodic {
+        name: "commands.expire",
+        every: MINUTE,
+        exclusive: true,
+        run: |service, tenant, now| Box::pin(async move { service.expire_commands(tenant, now).await }),
+    },
+    Periodic {
+        name: "identities.renew",
+        every: 24 * HOUR,
+        exclusive: true,
+        run: |service, tenant, _| Box::pin(async move { service.renew_identities(tenant).await.map(|_| ()) }),
     },
     Periodic {
         name: "audit.seal",

@@ -1,0 +1,117 @@
+//! Work that joins two subjects: what was marked dirty is computed and its devices are asked to
+//! connect; commands whose time has passed end and their actions are told; pushes are tried again.
+
+use std::sync::Arc;
+
+use muster_storage::commands::{self, Ending};
+use muster_storage::device_states;
+use muster_storage::jobs::{self, Job, NewJob};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::apple::{PUSH_JOB, Pushed, push_soon};
+use crate::desired::compute::Run;
+use crate::{Error, Result, Service, actions};
+
+/// Dirty enrollments that one round reads at once.
+const DIRTY_AT_ONCE: i64 = 500;
+/// Enrollments computed in one transaction: short enough that a request does not wait behind it.
+const COMPUTED_AT_ONCE: usize = 8;
+/// Expired commands that end in one transaction.
+const EXPIRED_AT_ONCE: i64 = 100;
+
+#[derive(Deserialize, Serialize)]
+struct Push {
+    enrollment: Uuid,
+    /// Counts from 1.
+    #[serde(default = "first")]
+    attempt: i64,
+}
+
+fn first() -> i64 {
+    1
+}
+
+#[derive(Deserialize)]
+struct Rung {
+    subject: Uuid,
+}
+
+impl Service {
+    /// Computes what is dirty, and asks the devices that got something to connect, in the same
+    /// transaction.
+    pub(crate) async fn compute_dirty(&self, tenant: Uuid) -> Result<()> {
+        let mut after = None;
+        loop {
+            let from = after;
+            let dirty =
+                self.store.read(tenant, move |tx| device_states::dirty(tx, tenant, from, DIRTY_AT_ONCE)).await?;
+            for chunk in dirty.chunks(COMPUTED_AT_ONCE) {
+                let now = self.clock.now();
+                let (ids, documents, chunk) = (self.ids(now), Arc::clone(&self.prepared), chunk.to_vec());
+                self.store
+                    .write(tenant, move |tx| {
+                        let mut ids = ids.clone();
+                        for &enrollment in &chunk {
+                            let run = Run { tenant, enrollment, now, documents: &documents };
+                            if run.compute(tx, &mut ids)?.queued > 0 {
+                                push_soon(tx, tenant, enrollment, &mut ids, now)?;
+                            }
+                        }
+                        Ok::<(), Error>(())
+                    })
+                    .await?;
+            }
+            after = dirty.last().copied();
+            if (dirty.len() as i64) < DIRTY_AT_ONCE {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Ends the commands whose time has passed and tells the actions they carried out.
+    pub(crate) async fn expire_commands(&self, tenant: Uuid, now: i64) -> Result<()> {
+        loop {
+            let ids = self.ids(now);
+            let ended = self
+                .store
+                .write(tenant, move |tx| {
+                    let mut ids = ids.clone();
+                    let expired = commands::expire(tx, tenant, now, EXPIRED_AT_ONCE)?;
+                    for command in expired.iter().filter(|command| command.origin == "action") {
+                        actions::action_answered(tx, &mut ids, tenant, command, Ending::Expired, None, now)?;
+                    }
+                    Ok::<_, Error>(expired.len() as i64)
+                })
+                .await?;
+            if ended < EXPIRED_AT_ONCE {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends one push; where the push service asks to wait, a new job waits under the same key.
+    pub(crate) async fn push_job(&self, job: Job) -> Result<()> {
+        let Push { enrollment, attempt } = super::payload(&job)?;
+        let tenant = job.tenant;
+        let Pushed::Again(at) = self.push_enrollment(tenant, enrollment, attempt).await? else { return Ok(()) };
+        let now = self.clock.now();
+        let id = self.random.id(now);
+        let payload = serde_json::json!(Push { enrollment, attempt: attempt + 1 }).to_string();
+        self.store
+            .write(tenant, move |tx| {
+                let key = enrollment.to_string();
+                let coalesce_key = Some(key.as_str());
+                let payload = payload.as_str();
+                jobs::enqueue(tx, &NewJob { id, tenant, kind: PUSH_JOB, coalesce_key, payload, run_at: at, now })
+            })
+            .await?;
+        Ok(())
+    }
+
+    /// The enrollment's queries are due.
+    pub(crate) async fn inventory_job(&self, job: Job) -> Result<()> {
+        let Rung { subject } = super::payload(&job)?;
+        self.inventory_due(job.tenant, subject).await
+    }
+}
