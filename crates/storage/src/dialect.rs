@@ -171,6 +171,7 @@ fn engine_words(dialect: Dialect, sql: &str) -> String {
         Dialect::Sqlite => sql.replace("lease_clock(", "("),
         Dialect::Postgres => sql
             .replace("/* skip locked */", "for update skip locked")
+            .replace("/* for update */", "for update")
             .replace("lease_clock(", "coalesce(cast(extract(epoch from clock_timestamp()) * 1000 as bigint), "),
     }
 }
@@ -205,6 +206,14 @@ mod tests {
             number_parameters("select '$1', \"$2\" -- $3\n, /* $4 */ $12 from t where a = $2 and b - $1 / $3"),
             "select '$1', \"$2\" -- $3\n, /* $4 */ ?12 from t where a = ?2 and b - ?1 / ?3"
         );
+    }
+
+    #[test]
+    fn engine_words_become_the_engines() {
+        let sql = "select a from t where b <= lease_clock($1) /* for update */";
+        assert_eq!(engine_words(Dialect::Sqlite, sql), "select a from t where b <= ($1) /* for update */");
+        let on_postgres = engine_words(Dialect::Postgres, sql);
+        assert!(on_postgres.ends_with("* 1000 as bigint), $1) for update"), "{on_postgres}");
     }
 
     #[test]
