@@ -1,6 +1,6 @@
 //! The running server: listeners and the job runner over one service.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use muster_service::Service;
@@ -10,6 +10,7 @@ use muster_web::{
     proxy::Trusted,
     shell::Shell,
 };
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -34,10 +35,14 @@ impl Running {
             authorities: doors.authorities(),
             metrics,
         };
-        let identity = listener_identity(config, &service, &doors).await?;
+        let hosts = doors.hosts();
+        let (chain, key) = presented(config, &service, &hosts).await?;
+        let identity =
+            ServerIdentity::new(chain, &key).context("the listeners' certificate and key do not go together")?;
         let shell = Shell::new(App { service: service.clone(), edge: Arc::new(edge) });
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
+        tokio::spawn(keep_fresh(config.clone(), service.clone(), hosts, identity.clone(), stop.clone()));
         for port in doors.ports {
             let sites = port
                 .audiences
@@ -84,24 +89,56 @@ impl Drop for Running {
     }
 }
 
+type Presented = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
 /// PEM files where configured, else a certificate of our own CA for every host name.
-async fn listener_identity(config: &Config, service: &Service, doors: &Doors) -> anyhow::Result<Arc<ServerIdentity>> {
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
-    let (chain, key) = match (&config.tls.certificate_file, &config.tls.key_file) {
-        (Some(certificate), Some(key)) => {
-            let chain = CertificateDer::pem_file_iter(certificate)
-                .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                .with_context(|| format!("cannot read the certificates of {}", certificate.display()))?;
-            let key = PrivateKeyDer::from_pem_file(key)
-                .with_context(|| format!("cannot read the private key of {}", key.display()))?;
-            (chain, key)
-        }
-        _ => {
-            let issued = service.listener_certificate(&doors.hosts()).await?;
-            let chain = issued.chain.into_iter().map(CertificateDer::from).collect();
-            let key = PrivateKeyDer::try_from(issued.key.expose().clone()).map_err(anyhow::Error::msg)?;
-            (chain, key)
-        }
+async fn presented(config: &Config, service: &Service, hosts: &[String]) -> anyhow::Result<Presented> {
+    let (Some(certificate), Some(key)) = (&config.tls.certificate_file, &config.tls.key_file) else {
+        let issued = service.listener_certificate(hosts).await?;
+        let chain = issued.chain.into_iter().map(CertificateDer::from).collect();
+        return Ok((chain, PrivateKeyDer::try_from(issued.key.expose().clone()).map_err(anyhow::Error::msg)?));
     };
-    ServerIdentity::new(chain, &key).context("the listeners' certificate and key do not go together")
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .with_context(|| format!("cannot read the certificates of {}", certificate.display()))?;
+    let key = PrivateKeyDer::from_pem_file(key)
+        .with_context(|| format!("cannot read the private key of {}", key.display()))?;
+    Ok((chain, key))
+}
+
+/// Presents a new certificate without a restart: files when they changed, our own when it nears its end.
+async fn keep_fresh(
+    config: Config,
+    service: Service,
+    hosts: Vec<String>,
+    identity: Arc<ServerIdentity>,
+    stop: CancellationToken,
+) {
+    let changed = |config: &Config| -> Vec<Option<std::time::SystemTime>> {
+        [&config.tls.certificate_file, &config.tls.key_file]
+            .into_iter()
+            .flatten()
+            .map(|path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok())
+            .collect()
+    };
+    let mut seen = changed(&config);
+    let every = if seen.is_empty() { Duration::from_secs(24 * 3600) } else { Duration::from_secs(60) };
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(every) => {}
+        }
+        let now = changed(&config);
+        if !now.is_empty() && now == seen {
+            continue;
+        }
+        let replaced = match presented(&config, &service, &hosts).await {
+            Ok((chain, key)) => identity.replace(chain, &key).map_err(anyhow::Error::from),
+            Err(error) => Err(error),
+        };
+        match replaced {
+            Ok(()) => seen = now,
+            Err(error) => tracing::error!(error = format!("{error:#}"), "the listeners keep their old certificate"),
+        }
+    }
 }
