@@ -1,7 +1,7 @@
 //! What an administrator changes on a device's record: owner type, notes, name, category, primary user.
 
 use muster_storage::{
-    audit, device_states, devices,
+    audit, devices,
     devices::{Device, Patch},
     documents, outbox, people,
 };
@@ -100,7 +100,7 @@ impl Service {
                 audit::record(tx, tenant, &entry)?;
                 outbox::emit(tx, tenant, ids.next(), "deviceChanged", "device", Some(id), "{}", now)?;
                 // Owner, category and user decide which policies apply.
-                device_states::mark_device_dirty(tx, tenant, id)?;
+                crate::documents::look_again(tx, tenant, id, &mut ids, now)?;
                 Ok(())
             })
             .await?;

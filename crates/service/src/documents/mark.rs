@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use muster_storage::{
     self as storage, Tx, assignments,
     assignments::Assignment,
-    device_states, devices,
+    device_states, devices, enrollments,
     groups::{self, MemberKind},
     jobs,
     jobs::NewJob,
@@ -14,7 +14,7 @@ use muster_storage::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Result, Service};
+use crate::{Ids, Result, Service};
 
 /// The job that marks.
 pub const JOB: &str = "documents.mark";
@@ -164,10 +164,13 @@ impl Service {
     pub async fn mark_devices(&self, tenant: Uuid, found: Vec<Uuid>) -> Result<()> {
         for chunk in found.chunks(CHUNK) {
             let chunk = chunk.to_vec();
+            let now = self.clock.now();
+            let ids = self.ids(now);
             self.store
                 .write(tenant, move |tx| -> Result<_> {
+                    let mut ids = ids.clone();
                     for device in &chunk {
-                        device_states::mark_device_dirty(tx, tenant, *device)?;
+                        look_again(tx, tenant, *device, &mut ids, now)?;
                     }
                     Ok(())
                 })
@@ -175,4 +178,16 @@ impl Service {
         }
         Ok(())
     }
+}
+
+/// Marks every channel of a device dirty and asks it to connect, in the transaction that changed
+/// what it should have.
+pub fn look_again(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, ids: &mut Ids, now: i64) -> storage::Result<()> {
+    device_states::mark_device_dirty(tx, tenant, device)?;
+    for channel in enrollments::of_device(tx, tenant, device)? {
+        if channel.state == "enrolled" {
+            crate::apple::push_soon(tx, tenant, channel.id, ids, now)?;
+        }
+    }
+    Ok(())
 }
