@@ -284,12 +284,17 @@ impl<'a> SignRequest<'a> {
         attributes.extend(further.iter().map(|(kind, value)| attribute(*kind, value)));
         let attributes = asn1::set_of(attributes);
         let signature = self.key.sign(digest, &asn1::tlv(tag::SET, &attributes))?;
+        // RFC 3370 section 3.2: RSA goes by its key's identifier here, and some clients know no other.
+        let identifier = match algorithm {
+            SignatureAlgorithm::Rsa(_) => asn1::sequence(&[&asn1::oid(oid::RSA_ENCRYPTION), &asn1::null()]),
+            SignatureAlgorithm::Ecdsa(_) => algorithm.identifier(),
+        };
         let signer = asn1::sequence(&[
             &asn1::integer_i64(1),
             &self.certificate.issuer_and_serial(),
             &digest.identifier(),
             &asn1::context(0, &attributes),
-            &algorithm.identifier(),
+            &identifier,
             &asn1::octet_string(&signature),
         ]);
         let inside = if attached { asn1::context(0, &asn1::octet_string(content)) } else { Vec::new() };

@@ -1,0 +1,282 @@
+//! SCEP by clients that we did not write: strongSwan's `pki`, certmonger, and plain HTTP with the
+//! `openssl` command line. Each is skipped, visibly, where it is not installed.
+
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use muster::{config::Config, doors::Doors, server::Running, wiring};
+use muster_pki::{
+    Certificate, CsrTemplate, Digest, KeyKind, KeyPair, Name, Secret,
+    cms::Cipher,
+    pem,
+    public_key::Legacy,
+    scep::{
+        FailInfo, MessageType,
+        client::{Reply, Request, self_signed, transaction_id},
+    },
+};
+use muster_service::{Service, certificates::Decided, scep::NewChallenge};
+use muster_storage::tenants::{self, Tenant};
+use uuid::Uuid;
+
+const STRONGSWAN: &str = "/usr/bin/pki";
+const SCEP_SUBMIT: &str = "/usr/lib/certmonger/scep-submit";
+
+/// False, with a line past the harness's capture, where a program is missing.
+fn installed(test: &str, program: &str) -> bool {
+    let there = Path::new(program).exists();
+    if !there {
+        let _ = writeln!(std::io::stderr(), "skipped: {test}: {program} is not installed");
+    }
+    there
+}
+
+/// A server with its plain listener, and a folder for the client.
+struct Office {
+    folder: tempfile::TempDir,
+    service: Service,
+    tenant: Uuid,
+    url: String,
+    _running: Running,
+}
+
+impl Office {
+    async fn open() -> Self {
+        Office::open_with(&[]).await
+    }
+
+    async fn open_with(more: &[(&'static str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let zero = "127.0.0.1:0".to_owned();
+        let mut overrides = vec![
+            ("data", folder.path().join("data").display().to_string()),
+            ("listen_public", zero.clone()),
+            ("listen_device", zero.clone()),
+            ("listen_admin", zero.clone()),
+            ("listen_http", zero),
+        ];
+        overrides.extend(more.iter().map(|(key, value)| (*key, (*value).to_owned())));
+        let config = Config::load(None, |_| None, &overrides).unwrap();
+        let doors = Doors::bind(&config).await.unwrap();
+        let service = wiring::open(&config, Some(doors.addresses.clone())).await.unwrap();
+        let now = service.clock.now();
+        let tenant = Tenant { id: service.random.id(now), name: "A".into(), created_at: now };
+        let id = tenant.id;
+        service.store.write(id, move |tx| tenants::insert(tx, &tenant)).await.unwrap();
+        let running = Running::start(&config, service.clone(), doors, false).await.unwrap();
+        let url = format!("http://{}/scep", running.plain.unwrap());
+        let office = Office { folder, service, tenant: id, url, _running: running };
+        let authorities = office.service.authorities().await.unwrap();
+        office.write("ca.pem", authorities.device.certificate.to_pem());
+        office.write("root.pem", authorities.root.certificate.to_pem());
+        office
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+
+    async fn challenge(&self, common_name: &str) -> Secret<String> {
+        let device = self.service.random.id(self.service.clock.now());
+        let wish = NewChallenge {
+            tenant: self.tenant,
+            purpose: "identity".into(),
+            enrollment_session: None,
+            device: Some(device),
+            enrollment: None,
+            document: None,
+            command: None,
+            decided: Decided::identity(common_name),
+        };
+        self.service.mint_scep_challenge(wish).await.unwrap()
+    }
+
+    fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        Command::new(program).args(arguments).current_dir(self.folder.path()).output().unwrap()
+    }
+
+    fn must(&self, program: &str, arguments: &[&str]) -> Vec<u8> {
+        let output = self.run(program, arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{program} {arguments:?}: {said}");
+        output.stdout
+    }
+
+    /// Options of strongSwan's client with a challenge for a key in a file.
+    fn strongswan<'a>(&'a self, cipher: &'a str, key: &'a str, challenge: Option<&'a str>) -> Vec<&'a str> {
+        let mut arguments = vec!["--scep", "--url", &self.url, "--cipher", cipher, "--in", key, "--dn", "CN=admin"];
+        arguments.extend(["--cacert-enc", "ca.der", "--cacert-sig", "ca.der", "--cacert", "root.der"]);
+        if let Some(challenge) = challenge {
+            arguments.extend(["--password", challenge]);
+        }
+        arguments
+    }
+}
+
+/// From a line such as `strongSwan 5.9.8 PKI tool`.
+fn strongswan_version() -> (u32, u32, u32) {
+    let output = Command::new(STRONGSWAN).arg("--help").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let version = text.split_whitespace().skip_while(|word| *word != "strongSwan").nth(1).unwrap_or_default();
+    let mut numbers = version.split('.').map(|part| part.parse().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    (next(), next(), next())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strongswan_enrolls_and_renews_and_a_spent_challenge_is_refused() {
+    if !installed("strongswan_enrolls_and_renews_and_a_spent_challenge_is_refused", STRONGSWAN) {
+        return;
+    }
+    // Up to 5.9.10 the client compares numbers where it means bits, so that it takes AES for missing
+    // in any list without SHA-384 (strongswan issue 1607): such a one needs the switch for old clients.
+    let old = strongswan_version() < (5, 9, 11);
+    let office = Office::open_with(if old { &[("compat.scep_des", "true")] } else { &[] }).await;
+    let cipher = if old { "des3" } else { "aes" };
+    let authorities = office.service.authorities().await.unwrap();
+    office.write("ca.der", authorities.device.certificate.der());
+    office.write("root.der", authorities.root.certificate.der());
+
+    office.must(STRONGSWAN, &["--scepca", "--url", &office.url, "--caout", "got.der"]);
+    // It numbers authorities that are no roots.
+    assert_eq!(office.read("got-1.der"), authorities.device.certificate.der());
+
+    for name in ["phone.key", "next.key", "other.key"] {
+        let key = office.must(STRONGSWAN, &["--gen", "--type", "rsa", "--size", "2048"]);
+        office.write(name, key);
+    }
+    let challenge = office.challenge("phone-1").await;
+    let der = office.must(STRONGSWAN, &office.strongswan(cipher, "phone.key", Some(challenge.expose())));
+    office.write("phone.der", &der);
+    let certificate = Certificate::decode(&der).unwrap();
+    assert_eq!(certificate.subject().to_string(), "CN=phone-1", "our words, not the request's");
+    certificate.verify_signature(authorities.device.key.public(), Legacy::default()).unwrap();
+
+    let again = office.run(STRONGSWAN, &office.strongswan(cipher, "other.key", Some(challenge.expose())));
+    assert!(!again.status.success(), "a spent challenge is refused");
+
+    let mut renewal = office.strongswan(cipher, "next.key", None);
+    renewal.extend(["--cert", "phone.der", "--key", "phone.key"]);
+    let renewed = Certificate::decode(&office.must(STRONGSWAN, &renewal)).unwrap();
+    assert_eq!(renewed.subject(), certificate.subject());
+    assert_ne!(renewed.public_key(), certificate.public_key());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn certmonger_submits_and_a_spent_challenge_is_refused() {
+    if !installed("certmonger_submits_and_a_spent_challenge_is_refused", SCEP_SUBMIT) {
+        return;
+    }
+    let office = Office::open().await;
+    let authorities = office.service.authorities().await.unwrap();
+    let capabilities = String::from_utf8(office.must(SCEP_SUBMIT, &["-u", &office.url, "-c"])).unwrap();
+    let lines: Vec<&str> = capabilities.split_whitespace().collect();
+    assert_eq!(lines, ["AES", "SHA-256", "SHA-512", "POSTPKIOperation", "Renewal", "SCEPStandard"]);
+    let listed = String::from_utf8(office.must(SCEP_SUBMIT, &["-u", &office.url, "-C"])).unwrap();
+    assert!(Certificate::all_from_pem(&listed).unwrap().contains(&authorities.device.certificate));
+
+    let fill = |bytes: &mut [u8]| office.service.random.fill(bytes);
+    let submit = |key: &KeyPair, challenge: &Secret<String>| {
+        let own = self_signed(&Name::common("phone"), key, office.service.clock.now(), &fill).unwrap();
+        let challenge = Some(challenge.clone());
+        let csr = CsrTemplate { challenge, ..CsrTemplate::new(Name::common("phone")) }.sign(key).unwrap();
+        let transaction = transaction_id(key.public());
+        let request = Request {
+            message_type: MessageType::PkcsReq,
+            transaction_id: &transaction,
+            nonce: [1; 16],
+            csr: &csr,
+            key,
+            certificate: &own,
+            authority: &authorities.device.certificate,
+            cipher: Cipher::Aes128,
+            digest: Digest::Sha256,
+        };
+        office.write("request.pem", pem::encode("PKCS7", &request.encode(&fill).unwrap()));
+        office.write("own.pem", own.to_pem());
+        office.run(SCEP_SUBMIT, &["-u", &office.url, "-r", "ca.pem", "-N", "root.pem", "-p", "request.pem"])
+    };
+    let key = KeyPair::generate(KeyKind::Rsa2048).unwrap();
+    office.write("own.key", key.to_pem().expose());
+    let challenge = office.challenge("phone-2").await;
+    let output = submit(&key, &challenge);
+    assert!(output.status.success(), "{output:?}");
+    office.write("envelope.pem", &output.stdout);
+    if installed("the envelope that certmonger passed on", "/usr/bin/openssl") {
+        let decrypt = "cms -decrypt -binary -inform PEM -in envelope.pem -inkey own.key -recip own.pem";
+        let bag = office.must("openssl", &decrypt.split(' ').collect::<Vec<_>>());
+        let issued = muster_pki::cms::decode_certificates(&bag, muster_pki::asn1::Limits::default()).unwrap();
+        assert_eq!(issued[0].subject().to_string(), "CN=phone-2");
+        assert_eq!(issued[0].public_key(), key.public());
+    }
+    let other = KeyPair::generate(KeyKind::Rsa2048).unwrap();
+    let refused = submit(&other, &challenge);
+    assert!(!refused.status.success(), "a spent challenge is refused");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plain_http_serves_scep_and_lists_and_nothing_else() {
+    let office = Office::open().await;
+    let authorities = office.service.authorities().await.unwrap();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let get = |query: String| {
+        let (client, url) = (client.clone(), format!("{}{query}", office.url));
+        async move { client.get(url).send().await.unwrap() }
+    };
+    let answer = get("?operation=GetCACert".into()).await;
+    assert_eq!(answer.headers()["content-type"], "application/x-x509-ca-cert");
+    assert_eq!(answer.bytes().await.unwrap(), authorities.device.certificate.der());
+    let answer = get("?operation=GetCACert&message=access".into()).await;
+    assert_eq!(answer.bytes().await.unwrap(), authorities.access.certificate.der());
+    let answer = get("?operation=GetCACaps".into()).await;
+    assert_eq!(answer.headers()["content-type"], "text/plain");
+    for query in ["", "?operation=GetNextCACert", "?operation=PKIOperation&message=AAAA", "?operation=PKIOperation"] {
+        assert_eq!(get(query.to_owned()).await.status(), 400, "{query}");
+    }
+
+    let fill = |bytes: &mut [u8]| office.service.random.fill(bytes);
+    let key = KeyPair::generate(KeyKind::Rsa2048).unwrap();
+    let own = self_signed(&Name::common("phone"), &key, office.service.clock.now(), &fill).unwrap();
+    let csr = CsrTemplate::new(Name::common("phone")).sign(&key).unwrap();
+    let request = Request {
+        message_type: MessageType::PkcsReq,
+        transaction_id: "T",
+        nonce: [1; 16],
+        csr: &csr,
+        key: &key,
+        certificate: &own,
+        authority: &authorities.device.certificate,
+        cipher: Cipher::Aes256,
+        digest: Digest::Sha512,
+    };
+    // By GET, with plus signs as they are, as some clients send them.
+    let text = STANDARD.encode(request.encode(&fill).unwrap()).replace('/', "%2F").replace('=', "");
+    let answer = get(format!("?operation=PKIOperation&message={text}")).await;
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["content-type"], "application/x-pki-message");
+    let reply = request.read(&answer.bytes().await.unwrap(), &fill).unwrap();
+    assert_eq!(reply, Reply::Refused(FailInfo::BadRequest), "a refusal is a CertRep with status 200");
+    let large = client.post(format!("{}?operation=PKIOperation", office.url)).body(vec![0; 65 * 1024]).send().await;
+    assert_eq!(large.unwrap().status(), 413);
+
+    let base = office.url.trim_end_matches("/scep");
+    let list = client.get(format!("{base}/crl/device.crl")).send().await.unwrap();
+    assert_eq!(list.headers()["content-type"], "application/pkix-crl");
+    let list = list.bytes().await.unwrap();
+    muster_pki::crl::Crl::decode(&list, authorities.device.key.public()).unwrap();
+    for path in ["/crl/root.crl", "/enroll", "/healthz", "/v1.0/users", "/mdm/apple"] {
+        assert_eq!(client.get(format!("{base}{path}")).send().await.unwrap().status(), 404, "{path}");
+    }
+}
