@@ -47,7 +47,7 @@ pub async fn open_with(
     let keys = keys(config, &store, &*random).await?;
     let settings = settings(config, addresses)?;
     let service = Service::new(Parts {
-        push: crate::wiring::push(&settings)?,
+        push: crate::wiring::push(&settings, clock.clone())?,
         mail: crate::wiring::mail(&settings)?,
         store,
         clock,
@@ -208,20 +208,7 @@ fn mail(_: &Settings) -> anyhow::Result<Arc<dyn muster_service::Mail>> {
     Ok(Arc::new(NoMail))
 }
 
-/// Stands until the push client is there.
-struct NoPush;
-
-impl muster_service::Push for NoPush {
-    fn push<'a>(
-        &'a self,
-        _: &'a muster_service::PushTarget,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<(), muster_service::PushError>> + Send + 'a>> {
-        Box::pin(async {
-            Err(muster_service::PushError::Later { reason: "this build has no push client yet".into(), after: None })
-        })
-    }
-}
-
-fn push(_: &Settings) -> anyhow::Result<Arc<dyn muster_service::Push>> {
-    Ok(Arc::new(NoPush))
+fn push(settings: &Settings, clock: Arc<dyn muster_service::Clock>) -> anyhow::Result<Arc<dyn muster_service::Push>> {
+    let apple = &settings.apple;
+    Ok(Arc::new(muster_service::clients::apns::Apns::new(&apple.push_base_url, &apple.push_roots, clock)?))
 }

@@ -1,7 +1,9 @@
 //! The outside world as small traits. The real clients live in `clients/`; the stand-ins that
 //! speak the real protocols live in the crate `swarm`.
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use muster_pki::Secret;
 
 /// A boxed future, so that the traits stay object-safe.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -24,6 +26,44 @@ pub trait Random: Send + Sync {
     }
 }
 
+/// What a push is sent with: a tenant's push certificate and its key.
+pub struct PushIdentity {
+    version: i64,
+    certificate: String,
+    key: Secret<String>,
+}
+
+impl PushIdentity {
+    /// A certificate chain and its key, both PEM; `version` names it.
+    pub fn new(version: i64, certificate: String, key: Secret<String>) -> Self {
+        PushIdentity { version, certificate, key }
+    }
+
+    /// Changes with every import.
+    pub fn version(&self) -> i64 {
+        self.version
+    }
+
+    /// Chain and key in one PEM text.
+    pub fn pem(&self) -> Secret<String> {
+        Secret::new(format!("{}\n{}", self.certificate, self.key.expose()))
+    }
+}
+
+impl PartialEq for PushIdentity {
+    fn eq(&self, other: &Self) -> bool {
+        self.version == other.version && self.certificate == other.certificate
+    }
+}
+
+impl Eq for PushIdentity {}
+
+impl std::fmt::Debug for PushIdentity {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("PushIdentity").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
 /// Where a push goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushTarget {
@@ -35,6 +75,8 @@ pub struct PushTarget {
     pub token: Vec<u8>,
     /// PushMagic of the enrollment.
     pub magic: String,
+    /// The tenant's push certificate; none where there is none.
+    pub identity: Option<Arc<PushIdentity>>,
 }
 
 /// What a failed push means.

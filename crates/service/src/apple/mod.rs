@@ -9,6 +9,15 @@
 //! No answer on a device route is ever 401: it can make a device leave. A refusal is 400, and 403
 //! `com.apple.unrecognized.device` only for a certificate that was once ours (design, ruling 1).
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use uuid::Uuid;
+
+use crate::ports::PushIdentity;
+
 pub mod account;
 mod authenticate;
 mod check_in;
@@ -24,6 +33,7 @@ mod leaving;
 mod model;
 mod note;
 mod push;
+pub mod push_certificate;
 mod raw;
 mod renewal;
 mod seen;
@@ -45,4 +55,17 @@ pub const ENROLLMENT_PROFILE: &str = "org.muster.enrollment";
 pub struct Memory {
     identities: identity::Known,
     seen: seen::Seen,
+    push_identities: Mutex<HashMap<Uuid, Arc<PushIdentity>>>,
+}
+
+impl Memory {
+    /// The push identity of that version, if it is kept.
+    fn push_identity(&self, tenant: Uuid, version: i64) -> Option<Arc<PushIdentity>> {
+        let kept = self.push_identities.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(&tenant).filter(|identity| identity.version() == version).cloned()
+    }
+
+    fn keep_push_identity(&self, tenant: Uuid, identity: Arc<PushIdentity>) {
+        self.push_identities.lock().unwrap_or_else(PoisonError::into_inner).insert(tenant, identity);
+    }
 }

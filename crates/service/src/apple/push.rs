@@ -2,7 +2,7 @@
 //! cause, sent after its commit. What the push service answers decides whether the channel counts as
 //! reachable.
 
-use muster_storage::{Tx, enrollments, jobs};
+use muster_storage::{Tx, enrollments, jobs, push_certificates};
 use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -99,8 +99,14 @@ impl Service {
     /// Sends the push of an enrollment; `attempt` counts from 1. Never an error for what the push
     /// service says: that is state.
     pub async fn push_enrollment(&self, tenant: Uuid, enrollment: Uuid, attempt: i64) -> Result<Pushed> {
-        let found = self.store.read(tenant, move |tx| enrollments::by_id(tx, tenant, enrollment)).await?;
-        let Some(found) = found else { return Ok(Pushed::Done) };
+        let found = self
+            .store
+            .read(tenant, move |tx| {
+                let found = enrollments::by_id(tx, tenant, enrollment)?;
+                Ok::<_, Error>(found.zip(Some(push_certificates::by_tenant(tx, tenant)?.unwrap_or_default())))
+            })
+            .await?;
+        let Some((found, certificate)) = found else { return Ok(Pushed::Done) };
         let reachable = ["enrolled", "leaving"].contains(&found.state.as_str()) && found.push_state != "unreachable";
         let (Some(topic), Some(token), Some(magic)) = (found.topic, found.push_token, found.push_magic) else {
             return Ok(Pushed::Done);
@@ -109,7 +115,8 @@ impl Service {
             return Ok(Pushed::Done);
         }
         let as_of = found.push_changed_at.unwrap_or(0);
-        let target = PushTarget { tenant, topic, token, magic };
+        let identity = self.push_identity(tenant, &certificate).await?;
+        let target = PushTarget { tenant, topic, token, magic, identity };
         let answer = self.push.push(&target).await;
         let now = self.clock.now();
         match answer {

@@ -1,1 +1,3 @@
 //! Outward clients: Apple push, mail.
+
+pub mod apns;
