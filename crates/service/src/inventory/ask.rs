@@ -16,7 +16,7 @@ use muster_storage::{
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Error, Ids, Result, Service, desired::compute::channel};
+use crate::{Error, Ids, Result, Service, apple::push_soon, desired::compute::channel};
 
 /// Kind of the timer and job that asks a channel again.
 pub const DUE: &str = "inventory.due";
@@ -27,8 +27,9 @@ const PRIORITY: i64 = 80;
 /// Apple's names of what we want to know of an app.
 const APP_ITEMS: [&str; 5] = ["Identifier", "Name", "ShortVersion", "Version", "BundleSize"];
 
-/// A channel sent its first TokenUpdate: every query is due, and its desired state is unknown.
+/// A channel sent its first TokenUpdate: nothing is known of it, and every query is due.
 pub fn enrolled(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, now: i64) -> storage::Result<()> {
+    crate::desired::answers::start_over(tx, tenant, enrollment)?;
     facts::clear_queries(tx, tenant, enrollment)?;
     if let Some(channel) = subjects::of_enrollment(tx, tenant, enrollment)?.as_ref().and_then(channel) {
         for query in queries(&channel) {
@@ -133,6 +134,7 @@ impl Service {
     /// The job behind [`DUE`]: makes the channel's queries due and asks it to connect.
     pub async fn inventory_due(&self, tenant: Uuid, enrollment: Uuid) -> Result<()> {
         let now = self.clock.now();
+        let ids = self.ids(now);
         self.store
             .write(tenant, move |tx| {
                 let subject = subjects::of_enrollment(tx, tenant, enrollment)?;
@@ -140,7 +142,8 @@ impl Service {
                     return Ok(());
                 }
                 timers::set(tx, tenant, DUE, enrollment, now + EVERY, "{}")?;
-                refresh(tx, tenant, enrollment, now)
+                refresh(tx, tenant, enrollment, now)?;
+                push_soon(tx, tenant, enrollment, &mut ids.clone(), now)
             })
             .await?;
         Ok(())
