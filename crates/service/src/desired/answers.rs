@@ -108,19 +108,3 @@ pub fn start_over(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> storage::R
     items::clear(tx, tenant, enrollment)?;
     device_states::mark_dirty(tx, tenant, enrollment)
 }
-
-impl crate::Service {
-    /// The job behind [`RETRY`]: has the channel computed again, which tries settled errors whose time
-    /// has come.
-    pub async fn retry_items(&self, tenant: Uuid, enrollment: Uuid) -> crate::Result<()> {
-        let now = self.clock.now();
-        let ids = self.ids(now);
-        self.store
-            .write(tenant, move |tx| {
-                device_states::mark_dirty(tx, tenant, enrollment)?;
-                crate::apple::push_soon(tx, tenant, enrollment, &mut ids.clone(), now)
-            })
-            .await?;
-        Ok(())
-    }
-}

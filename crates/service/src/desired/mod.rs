@@ -10,6 +10,7 @@
 pub mod answers;
 pub mod compute;
 pub mod custom;
+pub mod dirty;
 pub mod documents;
 pub mod render;
 pub mod variables;

@@ -15,4 +15,4 @@ mod tests;
 pub use answers::answered;
 pub(crate) use ask::ask_due;
 pub use ask::{DUE, enrolled, refresh};
-pub use ownership::{forget, made_personal};
+pub use ownership::made_personal;

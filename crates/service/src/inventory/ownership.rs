@@ -49,16 +49,3 @@ pub fn made_personal(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, now: i64) -> s
     }
     Ok(())
 }
-
-/// A device left, was retired or wiped: its inventory goes.
-pub fn forget(tx: &mut dyn Tx, tenant: Uuid, device: Uuid) -> storage::Result<()> {
-    facts::clear(tx, tenant, device)?;
-    storage::setting_states::clear(tx, tenant, device)?;
-    for channel in enrollments::of_device(tx, tenant, device)? {
-        facts::clear_queries(tx, tenant, channel.id)?;
-        storage::items::clear(tx, tenant, channel.id)?;
-        storage::timers::clear(tx, tenant, super::DUE, channel.id)?;
-        storage::timers::clear(tx, tenant, crate::desired::answers::RETRY, channel.id)?;
-    }
-    Ok(())
-}
