@@ -182,12 +182,11 @@ async fn a_profile_that_vanished_is_put_back() {
     let fleet = Fleet::new().await;
     let body = json!({ "cameraBlocked": true });
     let document = fleet.assign("iosGeneralDeviceConfiguration", body, "allDevices", None).await;
-    fleet.compute().await;
+    begin(&fleet).await;
     let (command, _) = fleet.next().await.unwrap();
     fleet.answer(&command, Status::Acknowledged).await;
     assert_eq!(fleet.state_of(document).await.as_deref(), Some(state::SUCCEEDED));
 
-    begin(&fleet).await;
     answer(&fleet, "ProfileList", dict! { "ProfileList" => Plist::Array(vec![]) }).await;
     assert_eq!(fleet.state_of(document).await.as_deref(), Some(state::PENDING), "the truth is shown at once");
     assert_eq!(fleet.compute().await, 1);
