@@ -1,5 +1,5 @@
-//! Dirty by time: the jobs behind the timers of a channel. What follows a change of documents,
-//! assignments and groups is marked by `documents::mark`, in chunks.
+//! Dirty by time: settled errors are tried again. What follows a change of documents, assignments and
+//! groups is marked by `documents::mark`, in chunks.
 
 use muster_storage::{self as storage, device_states, enrollments};
 use serde::Deserialize;
@@ -31,11 +31,5 @@ impl Service {
             })
             .await?;
         Ok(())
-    }
-
-    /// The job behind [`crate::inventory::DUE`].
-    pub(crate) async fn inventory_job(&self, job: storage::jobs::Job) -> Result<()> {
-        let rung: Rung = jobs::payload(&job)?;
-        self.inventory_due(job.tenant, rung.subject).await
     }
 }

@@ -39,7 +39,6 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     (crate::actions::MAIL_JOB, |service, job| Box::pin(async move { service.mail_job(job).await })),
     (crate::devices::TELL_JOB, |service, job| Box::pin(async move { service.tell_owner_change(job).await })),
     (crate::desired::answers::RETRY, |service, job| Box::pin(async move { service.retry_job(job).await })),
-    (crate::inventory::DUE, |service, job| Box::pin(async move { service.inventory_job(job).await })),
     (crate::documents::MARK_JOB, |service, job| Box::pin(async move { service.run_mark_job(job).await })),
     (crate::guard::RELEASE_JOB, |service, job| {
         Box::pin(async move { service.release_all(job.tenant).await.map(|_| ()) })
