@@ -120,3 +120,53 @@ pub async fn restore(from: &Path, common: Common) -> anyhow::Result<()> {
     println!("{} bytes at schema step {}; put the key file of that server beside it", copied.bytes, copied.schema);
     Ok(())
 }
+
+/// `approve ID`: the second person, at the server's own keyboard.
+pub async fn approve(id: uuid::Uuid, common: Common) -> anyhow::Result<()> {
+    let service = service(&common).await?;
+    let tenant = service.tenant_named(common.tenant.as_deref()).await?;
+    let name = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "command line".into());
+    let approval = service.approve_at_keyboard(tenant, id, &name).await?;
+    println!("{} is {}", approval.id, approval.state);
+    Ok(())
+}
+
+/// `doctor`: what works and what is missing, one line each; an error where something must be mended.
+pub async fn doctor(common: Common) -> anyhow::Result<()> {
+    let config = common.load(&[])?;
+    let mut broken = 0;
+    let mut line = |good: bool, text: String| {
+        broken += usize::from(!good);
+        println!("{} {text}", if good { "ok   " } else { "MEND " });
+    };
+    line(true, "the configuration reads".into());
+    let service = match wiring::open(&config, None).await {
+        Ok(service) => service,
+        Err(error) => anyhow::bail!("MEND  {error:#}"),
+    };
+    line(true, "the database opens, its schema is up to date, and the key file belongs to it".into());
+    let tenants = service.tenants().await?;
+    line(!tenants.is_empty(), format!("{} tenants (make the first with `muster admin create`)", tenants.len()));
+    for tenant in tenants {
+        let report = service.verify_audit(tenant.id).await?;
+        line(report.is_intact(), format!("{}: {} audit rows in an intact chain", tenant.name, report.links));
+        for finding in service.tenant_findings(tenant.id).await? {
+            line(finding.good, format!("{}: {}", tenant.name, finding.text));
+        }
+    }
+    let mut note = |there: bool, missing: &str| {
+        if !there {
+            println!("note  {missing}");
+        }
+    };
+    note(
+        config.mail.url.is_some(),
+        "no mail server is configured (mail.url, mail.from): nobody is told of waiting requests",
+    );
+    note(
+        config.apple.device_ca_file.is_some() || config.compat.apple_any_device_ca,
+        "no Apple roots are configured (apple.device_ca_file): account-driven enrollment is refused",
+    );
+    anyhow::ensure!(broken == 0, "{broken} things to mend");
+    Ok(())
+}

@@ -47,6 +47,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Restore { from, common } => commands::restore(&from, common).await,
         Command::Audit(command) => commands::audit(command).await,
         Command::Keys(command) => commands::keys(command).await,
-        other => anyhow::bail!("this subcommand is not built yet: {other:?}"),
+        Command::Approve { id, common } => commands::approve(id, common).await,
+        Command::Doctor { common } => commands::doctor(common).await,
     }
 }

@@ -13,6 +13,7 @@ pub mod desired;
 pub mod devices;
 pub mod documents;
 pub mod guard;
+pub mod health;
 pub mod inventory;
 pub mod jobs;
 pub mod keys;
