@@ -141,6 +141,8 @@ permissions! {
         | "DeviceManagementManagedDevices.ReadWrite" | "DeviceManagementServiceConfig.Read"
         | "DeviceManagementServiceConfig.ReadWrite" | "DeviceManagementRBAC.Read" | "DeviceManagementRBAC.ReadWrite";
 
+    /// See oneself: the own session, role and permissions.
+    Session = "Muster.Session" [Administrator, Helpdesk, Readonly] by "User.Read" | "User.ReadWrite";
     /// Read who the operators are.
     OperatorsRead = "Muster.Operators.Read" [Administrator, Readonly] by "Muster.Operators";
     /// Make and change operators.

@@ -156,3 +156,18 @@ pub fn service_with(database: TestStore, settings: Settings) -> TestService {
     });
     TestService { service, clock, push, mail, database }
 }
+
+impl TestService {
+    /// Gives a tenant a push certificate that is valid for a year, as far as enrollment asks.
+    pub async fn give_push_certificate(&self, tenant: uuid::Uuid) {
+        let now = self.service.clock.now();
+        let row = muster_storage::push_certificates::PushCertificate {
+            topic: Some("com.apple.mgmt.External.test".into()),
+            not_after: Some(now + 365 * 24 * 3_600_000),
+            modified_at: now,
+            ..Default::default()
+        };
+        let put = move |tx: &mut dyn muster_storage::Tx| muster_storage::push_certificates::put(tx, tenant, &row);
+        self.service.store.write(tenant, put).await.expect("the test's database takes a row");
+    }
+}

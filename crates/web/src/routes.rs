@@ -5,6 +5,8 @@
 use axum::{Router, http::Method, routing::MethodRouter};
 use muster_domain::roles::Permission;
 
+use muster_domain::roles::Permission;
+
 use crate::{App, gate};
 
 /// Which listener serves a route.
@@ -103,6 +105,29 @@ pub fn table() -> Vec<Route> {
         Public Open GET "/enroll" 0, None, crate::public::enroll::start, "Sign-in page of an enrollment";
         Public Flow POST "/enroll" 64 * KIB, None, crate::public::enroll::step, "Next step of an enrollment";
         Public Flow GET "/enroll/profile/{token}" 0, None, crate::public::enroll::profile, "The management profile of an enrollment";
+        Public Open GET "/authenticate" 0, None, crate::public::enroll::authenticate, "Sign-in page of an account-driven enrollment";
+        Public Flow POST "/authenticate" 64 * KIB, None, crate::public::enroll::authenticate_step, "Next step of an account-driven enrollment";
+
+        // Pages for operators
+        Admin Open GET "/signin" 0, None, crate::public::sign_in::start, "Sign-in page of the console";
+        Admin Flow POST "/signin" 64 * KIB, None, crate::public::sign_in::step, "Next step of a sign-in";
+        Admin Open GET "/signin/style.css" 0, None, crate::public::style::plain, "Style sheet of the admin listener's pages";
+        Admin Flow POST "/signout" 64 * KIB, None, crate::public::sign_in::sign_out, "End the console session";
+        Admin Flow GET "/setup" 0, None, crate::public::sign_in::set_up, "Make the first owner, by the link the server printed";
+        Admin Flow POST "/setup" 64 * KIB, None, crate::public::sign_in::set_up_step, "Make the first owner";
+
+        // Who administers
+        Admin Operator GET "/muster/v1/operators" 0, Some(Permission::OperatorsRead), crate::muster::operators::operators, "Operators";
+        Admin Operator POST "/muster/v1/operators" 64 * KIB, Some(Permission::Operators), crate::muster::operators::create_operator, "Give a person a role";
+        Admin Operator PATCH "/muster/v1/operators/{id}" 64 * KIB, Some(Permission::Operators), crate::muster::operators::change_operator, "Give another role";
+        Admin Operator DELETE "/muster/v1/operators/{id}" 0, Some(Permission::Operators), crate::muster::operators::remove_operator, "Take a role";
+        Admin Operator GET "/muster/v1/tokens" 0, Some(Permission::Tokens), crate::muster::operators::tokens, "Tokens";
+        Admin Operator POST "/muster/v1/tokens" 64 * KIB, Some(Permission::Tokens), crate::muster::operators::create_token, "Make a token";
+        Admin Operator DELETE "/muster/v1/tokens/{id}" 0, Some(Permission::Tokens), crate::muster::operators::revoke_token, "Revoke a token";
+        Admin Operator GET "/muster/v1/session" 0, Some(Permission::Session), crate::muster::operators::session, "Who calls and what they may do";
+        Admin Operator GET "/muster/v1/sessions" 0, Some(Permission::Session), crate::muster::operators::sessions, "The caller's sessions";
+        Admin Operator DELETE "/muster/v1/sessions/{id}" 0, Some(Permission::Session), crate::muster::operators::end_session, "End one of the caller's sessions";
+        Admin Operator DELETE "/muster/v1/users/{id}/secondFactor" 0, Some(Permission::UserReadWrite), crate::muster::operators::reset_second_factor, "Forget a person's second factor";
 
         // Apple devices
         Device Device PUT "/mdm/apple" crate::apple::mdm::BODY_LIMIT, None, crate::apple::mdm::put, "Apple check-in messages and command results";

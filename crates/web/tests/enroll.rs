@@ -22,6 +22,7 @@ struct Site {
 
 struct Answer {
     status: StatusCode,
+    headers: axum::http::HeaderMap,
     html: String,
 }
 
@@ -32,7 +33,7 @@ impl Answer {
         let start = self.html[..at].rfind('<')?;
         let element = &self.html[start..start + self.html[start..].find('>')?];
         let (_, value) = element.split_once(&format!("{name}=\""))?;
-        Some(value.split('"').next()?.replace("&#x2f;", "/"))
+        value.split('"').next().map(str::to_owned)
     }
 
     fn flow(&self) -> String {
@@ -52,6 +53,7 @@ impl Site {
         let token = site.test.create_keyboard_token(new).await.unwrap();
         let actor = site.test.authenticate_token(&token, &RequestContext::default()).await.unwrap();
         site.test.set_mdm_authority(&actor).await.unwrap();
+        site.test.give_push_certificate(actor.tenant).await;
         site
     }
 
@@ -73,14 +75,18 @@ impl Site {
 
     async fn send(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
-        let status = response.status();
+        let (status, headers) = (response.status(), response.headers().clone());
         let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-        Answer { status, html: String::from_utf8(bytes.to_vec()).unwrap() }
+        Answer { status, headers, html: String::from_utf8_lossy(&bytes).into_owned() }
     }
 
     async fn post(&self, fields: &[(&str, &str)]) -> Answer {
+        self.post_to("/enroll", fields).await
+    }
+
+    async fn post_to(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let body: Vec<String> = fields.iter().map(|(n, v)| format!("{n}={}", v.replace('@', "%40").replace(' ', "+"))).collect();
-        let request = Request::post("/enroll")
+        let request = Request::post(path)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::USER_AGENT, IPHONE)
             .body(Body::from(body.join("&")))
@@ -104,6 +110,27 @@ async fn a_person_signs_in_says_the_kind_of_device_and_gets_the_profile() {
     assert_eq!(last.status, StatusCode::OK, "{}", last.html);
     let link = last.attribute("id=\"profile\"", "href").unwrap();
     assert!(link.starts_with("/enroll/profile/"), "{link}");
+}
+
+#[tokio::test]
+async fn b6_a_guessed_link_leads_to_no_profile() {
+    let site = Site::new().await;
+    let answer = site.send(Request::get("/enroll/profile/AAAAAAAAAAAAAAAA").body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert!(answer.reason().contains("start again"), "{}", answer.reason());
+}
+
+#[tokio::test]
+async fn an_account_driven_enrollment_ends_with_the_hand_over_to_the_device() {
+    let site = Site::new().await;
+    let first = site.send(Request::get("/authenticate?user-identifier=ada%40example.org").body(Body::empty()).unwrap()).await;
+    assert!(first.html.contains("value=\"ada@example.org\""), "{}", first.html);
+    let last = site.post_to("/authenticate", &[("username", "ada@example.org"), ("password", "correct horse")]).await;
+    assert_eq!(last.status, StatusCode::PERMANENT_REDIRECT, "{}", last.html);
+    assert_eq!(last.headers[header::CONTENT_LENGTH], "0");
+    let location = last.headers[header::LOCATION].to_str().unwrap();
+    let token = location.strip_prefix("apple-remotemanagement-user-login://authentication-results?access-token=");
+    assert!(token.is_some_and(|token| token.len() == 43), "{location}");
 }
 
 #[tokio::test]
@@ -140,7 +167,7 @@ async fn without_an_mdm_authority_the_refusal_says_so() {
     let site = Site::without_authority().await;
     let answer = site.post(&[("username", "ada@example.org"), ("password", "correct horse")]).await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
-    assert!(answer.reason().contains("MDM authority"), "{}", answer.reason());
+    assert!(answer.reason().contains("authority"), "{}", answer.reason());
 }
 
 #[tokio::test]

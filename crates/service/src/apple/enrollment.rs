@@ -185,6 +185,33 @@ impl Service {
         }
     }
 
+    /// Refuses a person who cannot enroll whatever they choose next, with the reason for them and an
+    /// event for the administrator.
+    pub async fn check_may_enroll(&self, tenant: Uuid, person: Uuid, correlation: Uuid) -> Result<()> {
+        let now = self.clock.now();
+        let ids = self.ids(now);
+        let request = EnrollmentRequest {
+            entry: Entry::Web,
+            platform: None,
+            os_version: None,
+            owner: None,
+            category: None,
+            correlation,
+        };
+        let refused = self
+            .store
+            .write(tenant, move |tx| {
+                let Some(person) = people::by_id(tx, tenant, person)? else {
+                    return Err(refuse("this account does not exist"));
+                };
+                let Some((category, reason)) = gates(tx, tenant, &person, now)? else { return Ok(None) };
+                failed(tx, tenant, &person, &request, category, &reason, &mut ids.clone(), now)?;
+                Ok(Some(reason))
+            })
+            .await?;
+        refused.map_or(Ok(()), |reason| Err(refuse(reason)))
+    }
+
     /// Which account-driven enrollment a person of that name would get; a stranger gets the same
     /// answer as a person whom no profile names.
     pub(super) async fn account_method(&self, tenant: Uuid, user: &str, platform: &str) -> Result<Method> {

@@ -39,7 +39,7 @@ pub struct NewKeyboardToken {
     pub life: Option<i64>,
 }
 
-fn known_role(role: &str) -> Result<Role> {
+pub(super) fn known_role(role: &str) -> Result<Role> {
     Role::parse(role).ok_or_else(|| {
         let names: Vec<_> = Role::ALL.iter().map(|role| role.name()).collect();
         Error::bad_request(format!("there is no role {role:?}; choose one of {}", names.join(", ")))
@@ -47,7 +47,7 @@ fn known_role(role: &str) -> Result<Role> {
 }
 
 /// The lower-case domain of a sign-in name.
-fn domain_of(user: &str) -> Result<String> {
+pub(super) fn domain_of(user: &str) -> Result<String> {
     user.rsplit_once('@')
         .map(|(_, domain)| domain.trim().to_lowercase())
         .filter(|domain| check_domain(domain).is_ok())
@@ -97,13 +97,16 @@ impl Service {
         Ok(id)
     }
 
-    /// The tenant by name, or the only one there is.
+    /// The tenant by name or id, or the only one there is.
     pub async fn tenant_named(&self, name: Option<&str>) -> Result<Uuid> {
         let name = name.map(str::to_owned);
         self.store
             .read(Scope::Server, move |tx| {
                 let found = match &name {
-                    Some(name) => tenants::by_name(tx, name)?,
+                    Some(name) => match name.parse::<Uuid>() {
+                        Ok(id) => tenants::by_id(tx, id)?.into_iter().collect(),
+                        Err(_) => tenants::by_name(tx, name)?,
+                    },
                     None => tenants::all(tx)?,
                 };
                 match found.as_slice() {

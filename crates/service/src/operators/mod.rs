@@ -3,6 +3,10 @@
 //! What does not live here: what a role may do (`domain::roles`) and signing in (`sign_in`).
 
 mod keyboard;
+mod manage;
+mod setup;
+mod tokens;
 
 pub(crate) use keyboard::check_domain;
 pub use keyboard::{NewAdmin, NewKeyboardToken};
+pub(crate) use manage::{only, text_of};

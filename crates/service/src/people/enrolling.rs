@@ -1,12 +1,14 @@
-//! What stands between a signed-in person and their enrollment: may they, and what do they still
-//! have to choose. The enrollment itself is `apple`'s.
+//! What stands between a signed-in person and their enrollment: what they still have to choose.
+//! Whether they may, and which way, is `apple/enrollment.rs`.
 
-use muster_storage::{Tx, documents, enrollment_failures, people, tenants};
+use muster_domain::enrollment::Owner;
+use muster_storage::{Tx, documents};
 use uuid::Uuid;
 
 use crate::{
-    Error, Kind, RequestContext, Result, Service,
-    sign_in::{Choices, Flow},
+    Error, RequestContext, Result, Service,
+    apple::enrollment::{EnrollmentRequest, Entry},
+    sign_in::{Choices, Flow, Purpose},
 };
 
 /// A device category a person may choose.
@@ -78,67 +80,32 @@ fn categories(tx: &mut dyn Tx, tenant: Uuid) -> Result<Vec<CategoryChoice>> {
     Ok(rows)
 }
 
-/// Why a person may not enroll: Graph's failure category and words for the person.
-fn refusal(tx: &mut dyn Tx, tenant: Uuid, person: Uuid) -> Result<Option<(&'static str, &'static str)>> {
-    let organization =
-        tenants::organization(tx, tenant)?.ok_or_else(|| Error::not_found("there is no such organization"))?;
-    let Some(person) = people::by_id(tx, tenant, person)? else {
-        return Ok(Some(("authorization", "this account no longer exists; ask your administrator")));
-    };
-    Ok(if !person.account_enabled {
-        Some(("authorization", "this account is turned off; ask your administrator"))
-    } else if organization.mdm_authority == "unknown" {
-        Some((
-            "enrollmentCriteriaNotMet",
-            "your organisation has not set its MDM authority yet, so no device can be enrolled; ask your administrator",
-        ))
-    } else if !person.licensed {
-        Some(("userValidation", "your account has no licence for device management; ask your administrator for one"))
-    } else {
-        None
-    })
-}
-
 impl Service {
-    /// Refuses a person who may not enroll, with the reason in words for them and an event for the
-    /// administrator.
-    pub async fn check_may_enroll(&self, context: &RequestContext, flow: &Flow) -> Result<()> {
-        let (tenant, person) = (flow.tenant, flow.person.id);
-        let found = self.store.read(tenant, move |tx| refusal(tx, tenant, person)).await?;
-        let Some((category, reason)) = found else { return Ok(()) };
-        self.record_enrollment_failure(context, flow, category, reason).await?;
-        Err(Error::refused(Kind::Forbidden, "enrollmentRefused", reason))
-    }
-
-    /// Records why an enrollment was refused.
-    pub async fn record_enrollment_failure(
+    /// What the person chose, as the enrollment wants it.
+    pub async fn enrollment_request(
         &self,
         context: &RequestContext,
         flow: &Flow,
-        category: &str,
-        reason: &str,
-    ) -> Result<()> {
-        let now = self.clock.now();
-        let failure = enrollment_failures::EnrollmentFailure {
-            id: self.random.id(now),
-            person_id: Some(flow.person.id),
-            category: category.into(),
-            reason: reason.into(),
-            platform: flow.choices.platform.clone(),
-            os_version: None,
-            correlation_id: Some(context.correlation),
-            at: now,
+        entry: Entry,
+        os_version: Option<String>,
+    ) -> Result<EnrollmentRequest> {
+        let tenant = flow.tenant;
+        let category = match flow.choices.category {
+            None => None,
+            Some(id) => {
+                let offered = self.store.read(tenant, move |tx| categories(tx, tenant)).await?;
+                offered.into_iter().find(|category| category.id == id).map(|category| (id, category.name))
+            }
         };
-        let tenant = flow.tenant;
-        self.store.write(tenant, move |tx| enrollment_failures::insert(tx, tenant, &failure).map_err(Error::from)).await
-    }
-
-    /// Id and name of the category that the person chose, as far as it still exists.
-    pub async fn chosen_category(&self, flow: &Flow) -> Result<Option<(Uuid, String)>> {
-        let tenant = flow.tenant;
-        let Some(id) = flow.choices.category else { return Ok(None) };
-        let offered = self.store.read(tenant, move |tx| categories(tx, tenant)).await?;
-        Ok(offered.into_iter().find(|category| category.id == id).map(|category| (category.id, category.name)))
+        let owner = flow.choices.owner.as_deref().and_then(Owner::parse);
+        Ok(EnrollmentRequest {
+            entry,
+            platform: flow.choices.platform.clone(),
+            os_version,
+            owner,
+            category,
+            correlation: context.correlation,
+        })
     }
 
     /// Takes what a form sent into the flow's choices, and says what is left to choose.
@@ -153,8 +120,7 @@ impl Service {
             choices.category = Some(category.id);
         }
         if let Some(word) = &answers.platform {
-            let platform =
-                platform_named(word).ok_or_else(|| Error::bad_request("choose one of the kinds of device shown"))?;
+            let platform = platform_named(word).ok_or_else(|| Error::bad_request("choose one of the kinds of device shown"))?;
             choices.platform = Some(platform.to_owned());
         }
         if let Some(word) = &answers.owner {
@@ -169,7 +135,8 @@ impl Service {
         }
         Ok(if !offered.is_empty() && flow.choices.category.is_none_or(|id| offered.iter().all(|c| c.id != id)) {
             NextChoice::Category(offered)
-        } else if flow.choices.platform.is_none() {
+        } else if flow.choices.platform.is_none() && flow.purpose != Purpose::Account {
+            // A device that opened the page itself says what it is when it fetches the profile.
             NextChoice::Platform
         } else {
             NextChoice::Ready

@@ -4,6 +4,7 @@
 //! live here: passwords at sign-in (`sign_in`), roles (`operators`), device records (`devices`).
 
 mod enrolling;
+mod groups;
 mod licences;
 mod managed_apple_account;
 mod organization;
@@ -11,6 +12,7 @@ pub(crate) mod settings;
 mod users;
 
 pub use enrolling::{CategoryChoice, ChoiceAnswers, NextChoice, Terms, platform_named};
+pub use groups::group_view;
 pub use licences::Licensing;
 pub(crate) use licences::seat_for_new;
 pub(crate) use managed_apple_account::managed_apple_account;

@@ -99,7 +99,7 @@ fn password_profile(body: &Map<String, Value>) -> Result<Option<PasswordProfile>
     Ok(Some(PasswordProfile { password, must_change }))
 }
 
-fn text(body: &Map<String, Value>, name: &str) -> Result<Option<Option<String>>> {
+pub(crate) fn text(body: &Map<String, Value>, name: &str) -> Result<Option<Option<String>>> {
     match body.get(name) {
         None => Ok(None),
         Some(Value::Null) => Ok(Some(None)),

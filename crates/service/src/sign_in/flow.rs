@@ -3,6 +3,7 @@
 //! at every elevation. The web layer shows the step and sends back what the form held.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use muster_pki::Secret;
 use muster_storage::{Scope, Tx, credentials, groups, lookups, operators, people, sessions, tenants};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -12,7 +13,7 @@ use super::{
     sessions::{Audience, insert_privileged, new_session, over, state_text},
     too_many, totp,
 };
-use crate::{Error, Kind, RequestContext, Result, Service};
+use crate::{Error, Kind, RequestContext, Result, Service, keys::Place};
 
 /// Longest name and password that are looked at.
 const LONGEST: usize = 1024;
@@ -375,8 +376,8 @@ impl Service {
         let secret = match &loaded.state.pending {
             Some(sealed) => self.unseal_pending(loaded.tenant, loaded.session.id, sealed).await?,
             None => {
-                let secret = totp::new_secret(&*self.random).to_vec();
-                let sealed = self.seal_pending(loaded.tenant, loaded.session.id, &secret).await?;
+                let secret = Secret::new(totp::new_secret(&*self.random).to_vec());
+                let sealed = self.seal_pending(loaded.tenant, loaded.session.id, secret.expose()).await?;
                 loaded.state.pending = Some(sealed);
                 let (tenant, id) = (loaded.tenant, loaded.session.id);
                 let (state, now) = (state_text(&loaded.state), self.clock.now());
@@ -387,8 +388,8 @@ impl Service {
             }
         };
         Ok(Step::SetUpSecondFactor {
-            secret: totp::base32(&secret),
-            address: totp::address(&secret, "Muster", &loaded.person.user_principal_name),
+            secret: totp::base32(secret.expose()),
+            address: totp::address(secret.expose(), "Muster", &loaded.person.user_principal_name),
         })
     }
 
@@ -399,7 +400,7 @@ impl Service {
         let factor = self.factor_of(loaded).await?.ok_or_else(over)?;
         let secret = self.unseal_factor(tenant, person, &factor.sealed).await?;
         let now = self.clock.now();
-        let accepted = if let Some(step) = totp::matching_step(&secret, code, now) {
+        let accepted = if let Some(step) = totp::matching_step(secret.expose(), code, now) {
             self.store
                 .write(tenant, move |tx| credentials::take_step(tx, tenant, person, step).map_err(Error::from))
                 .await?
@@ -426,9 +427,9 @@ impl Service {
         let pending = loaded.state.pending.as_deref().ok_or_else(over)?;
         let secret = self.unseal_pending(tenant, loaded.session.id, pending).await?;
         let now = self.clock.now();
-        let step = totp::matching_step(&secret, code, now).ok_or_else(wrong_code)?;
+        let step = totp::matching_step(secret.expose(), code, now).ok_or_else(wrong_code)?;
         let (codes, recovery) = totp::new_recovery(&*self.random);
-        let sealed = self.seal_factor(tenant, person, &secret).await?;
+        let sealed = self.seal_factor(tenant, person, secret.expose()).await?;
         let factor = credentials::SecondFactor { sealed, last_step: step, recovery, changed_at: now };
         self.store
             .write(tenant, move |tx| {
@@ -496,23 +497,20 @@ impl Service {
     }
 
     async fn seal_pending(&self, tenant: Uuid, session: Uuid, secret: &[u8]) -> Result<String> {
-        let _ = (tenant, session);
-        Ok(STANDARD.encode(secret))
+        Ok(STANDARD.encode(self.seal(tenant, Place::new("session", "state", session), secret).await?))
     }
 
-    async fn unseal_pending(&self, tenant: Uuid, session: Uuid, sealed: &str) -> Result<Vec<u8>> {
-        let _ = (tenant, session);
-        STANDARD.decode(sealed).map_err(Error::internal)
+    async fn unseal_pending(&self, tenant: Uuid, session: Uuid, sealed: &str) -> Result<Secret<Vec<u8>>> {
+        let sealed = STANDARD.decode(sealed).map_err(Error::internal)?;
+        self.unseal(tenant, Place::new("session", "state", session), &sealed).await
     }
 
     pub(crate) async fn seal_factor(&self, tenant: Uuid, person: Uuid, secret: &[u8]) -> Result<Vec<u8>> {
-        let _ = (tenant, person);
-        Ok(secret.to_vec())
+        self.seal(tenant, Place::new("second_factor", "sealed", person), secret).await
     }
 
-    async fn unseal_factor(&self, tenant: Uuid, person: Uuid, sealed: &[u8]) -> Result<Vec<u8>> {
-        let _ = (tenant, person);
-        Ok(sealed.to_vec())
+    async fn unseal_factor(&self, tenant: Uuid, person: Uuid, sealed: &[u8]) -> Result<Secret<Vec<u8>>> {
+        self.unseal(tenant, Place::new("second_factor", "sealed", person), sealed).await
     }
 }
 

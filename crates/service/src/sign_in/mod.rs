@@ -16,7 +16,7 @@ pub(crate) use bearer::{hash as hash_of_value, new_value};
 pub use flow::{Answers, Choices, ConsoleSession, Flow, Purpose, Step};
 pub(crate) use sessions::established_at;
 pub use sessions::{Audience, Intent, SessionView};
-pub(crate) use token::{COMMAND_LINE, OPERATOR};
+pub(crate) use token::{COMMAND_LINE, OPERATOR, TOKEN};
 
 use crate::{Error, Kind, Refusal};
 

@@ -7,4 +7,5 @@ pub mod enroll;
 mod flow;
 pub mod form;
 pub mod page;
+pub mod sign_in;
 pub mod style;

@@ -2,13 +2,13 @@
 //! inline script or style. What the person or the tenant wrote is only ever a value, never part of
 //! a template (threats E13).
 
-use std::sync::LazyLock;
+use std::{fmt::Write, sync::LazyLock};
 
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use minijinja::{Environment, Value, context};
+use minijinja::{AutoEscape, Environment, Error, Output, State, Value, context};
 
 /// Security headers of a page; the shell adds the rest.
 const CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' \
@@ -16,6 +16,7 @@ const CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-ac
 
 static PAGES: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut pages = Environment::new();
+    pages.set_formatter(escape);
     for (name, source) in [
         ("layout.html", include_str!("templates/layout.html")),
         ("sign_in.html", include_str!("templates/sign_in.html")),
@@ -27,12 +28,36 @@ static PAGES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("platform.html", include_str!("templates/platform.html")),
         ("profile.html", include_str!("templates/profile.html")),
         ("account.html", include_str!("templates/account.html")),
+        ("first.html", include_str!("templates/first.html")),
         ("message.html", include_str!("templates/message.html")),
     ] {
         pages.add_template(name, source).expect("the templates are compiled in and tested");
     }
     pages
 });
+
+/// Writes a value into HTML text or a quoted attribute. Unlike the engine's own it leaves `/` as it
+/// is, so that links stay readable to simple clients.
+fn escape(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    if value.is_undefined() || value.is_none() {
+        return Ok(());
+    }
+    let text = value.to_string();
+    if value.is_safe() || matches!(state.auto_escape(), AutoEscape::None) {
+        return Ok(out.write_str(&text)?);
+    }
+    for c in text.chars() {
+        match c {
+            '&' => out.write_str("&amp;")?,
+            '<' => out.write_str("&lt;")?,
+            '>' => out.write_str("&gt;")?,
+            '"' => out.write_str("&quot;")?,
+            '\'' => out.write_str("&#39;")?,
+            c => out.write_char(c)?,
+        }
+    }
+    Ok(())
+}
 
 /// What every page shows of the organisation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,0 +1,344 @@
+//! Graph's groups and their members. A change of membership marks the devices it touches in the
+//! same transaction.
+
+use muster_storage::{
+    Tx, assignments, audit, device_states, devices, groups,
+    groups::{Group, Member, MemberKind},
+    people,
+};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::users::{text, time_text};
+use crate::{
+    Actor, Error, Result, Service,
+    audit::{Act, subject},
+};
+
+/// Members a group takes in one request, as Graph.
+const MEMBERS_AT_ONCE: usize = 20;
+
+/// A group as Graph's group.
+pub fn group_view(group: &Group) -> Map<String, Value> {
+    let mut view = Map::new();
+    view.insert("id".into(), json!(group.id));
+    view.insert("displayName".into(), json!(group.display_name));
+    view.insert("createdDateTime".into(), json!(time_text(group.created_at)));
+    if let Ok(Value::Object(document)) = serde_json::from_str(&group.document) {
+        for (name, value) in document {
+            view.entry(name).or_insert(value);
+        }
+    }
+    for (name, usual) in [
+        ("description", Value::Null),
+        ("groupTypes", json!([])),
+        ("mailEnabled", json!(false)),
+        ("mailNickname", Value::Null),
+        ("membershipRule", Value::Null),
+        ("membershipRuleProcessingState", Value::Null),
+        ("securityEnabled", json!(true)),
+    ] {
+        view.entry(name).or_insert(usual);
+    }
+    view
+}
+
+fn unknown_group(id: impl std::fmt::Display) -> Error {
+    Error::not_found(format!("there is no group {id}"))
+}
+
+/// Properties with columns of their own, or that only the server writes.
+const NOT_IN_DOCUMENT: [&str; 6] = ["id", "displayName", "createdDateTime", "deletedDateTime", "members", "owners"];
+
+fn merge(document: &str, body: &Map<String, Value>) -> Result<String> {
+    let mut document: Map<String, Value> = serde_json::from_str(document).map_err(Error::internal)?;
+    for (name, value) in body {
+        if name.contains('@') || NOT_IN_DOCUMENT.contains(&name.as_str()) {
+            continue;
+        }
+        if value.is_null() {
+            document.remove(name);
+        } else {
+            document.insert(name.clone(), value.clone());
+        }
+    }
+    let dynamic = |value: &Value| {
+        value.as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind.as_str() == Some("DynamicMembership")))
+    };
+    if document.get("groupTypes").is_some_and(dynamic) || document.contains_key("membershipRule") {
+        return Err(Error::not_implemented("groups by membership rule are not served yet; add members instead"));
+    }
+    Ok(Value::Object(document).to_string())
+}
+
+/// What a directory id means: a person, a device of the directory, or a group.
+pub(crate) fn member_of_directory(tx: &mut dyn Tx, tenant: Uuid, id: Uuid) -> Result<Option<Member>> {
+    let kind = if people::by_id(tx, tenant, id)?.is_some() {
+        MemberKind::User
+    } else if groups::by_id(tx, tenant, id)?.is_some() {
+        MemberKind::Group
+    } else if devices::by_directory_id(tx, tenant, id)?.is_some() {
+        MemberKind::Device
+    } else {
+        return Ok(None);
+    };
+    Ok(Some(Member { kind, id }))
+}
+
+/// A reference as Graph writes it (`.../users/{id}`, `devices/`, `groups/`, `directoryObjects/`):
+/// the kind it insists on, and the id.
+pub(crate) fn parse_reference(reference: &str) -> Result<(Option<MemberKind>, Uuid)> {
+    let bad = || {
+        Error::bad_request(
+            "@odata.id must end in users/{id}, devices/{id}, groups/{id} or directoryObjects/{id}",
+        )
+    };
+    let path = reference.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    let normal = path.replace("('", "/").replace("')", "");
+    let mut parts = normal.rsplit('/');
+    let id = parts.next().and_then(|id| id.parse::<Uuid>().ok()).ok_or_else(bad)?;
+    let kind = match parts.next().unwrap_or_default().to_ascii_lowercase().as_str() {
+        "users" => Some(MemberKind::User),
+        "devices" => Some(MemberKind::Device),
+        "groups" => Some(MemberKind::Group),
+        "directoryobjects" => None,
+        _ => return Err(bad()),
+    };
+    Ok((kind, id))
+}
+
+/// Finds what a reference means; the object of another kind or tenant is not there.
+fn resolve(tx: &mut dyn Tx, tenant: Uuid, reference: &str) -> Result<Member> {
+    let (kind, id) = parse_reference(reference)?;
+    member_of_directory(tx, tenant, id)?
+        .filter(|member| kind.is_none_or(|kind| kind == member.kind))
+        .ok_or_else(|| Error::not_found(format!("there is no directory object {id}")))
+}
+
+/// Adds a member and marks what follows; answers whether it was new.
+pub(crate) fn add(tx: &mut dyn Tx, tenant: Uuid, group: Uuid, member: Member, now: i64) -> Result<bool> {
+    if member.kind == MemberKind::Group {
+        let around = groups::groups_of(tx, tenant, Member { kind: MemberKind::Group, id: group })?;
+        if member.id == group || around.contains(&member.id) {
+            return Err(Error::bad_request("a group cannot be inside itself"));
+        }
+    }
+    let added = groups::add_member(tx, tenant, group, member, now)?;
+    if added {
+        mark(tx, tenant, member)?;
+    }
+    Ok(added)
+}
+
+/// Marks the devices whose desired state a membership of `member` may change.
+fn mark(tx: &mut dyn Tx, tenant: Uuid, member: Member) -> Result<()> {
+    let mut members = vec![member];
+    if member.kind == MemberKind::Group {
+        members = groups::transitive_members(tx, tenant, member.id)?;
+    }
+    for member in members {
+        mark_member(tx, tenant, member)?;
+    }
+    Ok(())
+}
+
+fn mark_member(tx: &mut dyn Tx, tenant: Uuid, member: Member) -> Result<()> {
+    match member.kind {
+        MemberKind::User => device_states::mark_person_dirty(tx, tenant, member.id)?,
+        MemberKind::Device => {
+            if let Some(device) = devices::by_directory_id(tx, tenant, member.id)? {
+                device_states::mark_device_dirty(tx, tenant, device.id)?;
+            }
+        }
+        MemberKind::Group => {}
+    }
+    Ok(())
+}
+
+impl Service {
+    /// Makes a group from Graph's body of POST /groups; `members@odata.bind` comes as references.
+    pub async fn create_group(
+        &self,
+        actor: &Actor,
+        body: Map<String, Value>,
+        members: Vec<String>,
+    ) -> Result<Map<String, Value>> {
+        let name = text(&body, "displayName")?
+            .flatten()
+            .filter(|name| !name.trim().is_empty())
+            .ok_or_else(|| Error::bad_request("a group needs displayName"))?;
+        if members.len() > MEMBERS_AT_ONCE {
+            return Err(Error::bad_request(format!("at most {MEMBERS_AT_ONCE} members can be added at once")));
+        }
+        let (tenant, now) = (actor.tenant, self.clock.now());
+        let group = Group {
+            id: self.random.id(now),
+            source: "local".into(),
+            external_id: None,
+            display_name: name,
+            document: merge("{}", &body)?,
+            version: 1,
+            created_at: now,
+            modified_at: now,
+        };
+        let entry = self.group_entry(actor, "Create", "Create a group", &group, now);
+        let view = group_view(&group);
+        self.store
+            .write(tenant, move |tx| {
+                groups::insert(tx, tenant, &group)?;
+                for reference in &members {
+                    let member = resolve(tx, tenant, reference)?;
+                    add(tx, tenant, group.id, member, now)?;
+                }
+                Ok::<_, Error>(audit::record(tx, tenant, &entry)?)
+            })
+            .await?;
+        Ok(view)
+    }
+
+    fn group_entry(
+        &self,
+        actor: &Actor,
+        operation: &'static str,
+        activity: &'static str,
+        group: &Group,
+        now: i64,
+    ) -> audit::Entry {
+        let act = Act { operation, activity, category: "Group", component: "group" };
+        let mut entry = self.audit_entry(actor, act, now);
+        entry.resources.push(subject("group", group.id, Some(&group.display_name)));
+        entry
+    }
+
+    /// One group.
+    pub async fn group(&self, tenant: Uuid, id: Uuid) -> Result<Group> {
+        self.store
+            .read(tenant, move |tx| groups::by_id(tx, tenant, id).map_err(Error::from))
+            .await?
+            .ok_or_else(|| unknown_group(id))
+    }
+
+    /// Changes a group by Graph's body of PATCH /groups/{id}.
+    pub async fn update_group(&self, actor: &Actor, id: Uuid, body: Map<String, Value>) -> Result<()> {
+        let (tenant, now) = (actor.tenant, self.clock.now());
+        let before = self.group(tenant, id).await?;
+        let entry = self.group_entry(actor, "Patch", "Change a group", &before, now);
+        self.store
+            .write(tenant, move |tx| {
+                let mut group = groups::by_id(tx, tenant, id)?.ok_or_else(|| unknown_group(id))?;
+                if let Some(name) = text(&body, "displayName")? {
+                    group.display_name = name
+                        .filter(|name| !name.trim().is_empty())
+                        .ok_or_else(|| Error::bad_request("displayName must not be empty"))?;
+                }
+                group.document = merge(&group.document, &body)?;
+                group.modified_at = now;
+                if !groups::update(tx, tenant, &group)? {
+                    return Err(Error::conflict("the group changed meanwhile; read it again"));
+                }
+                Ok(audit::record(tx, tenant, &entry)?)
+            })
+            .await
+    }
+
+    /// Deletes a group: its memberships and the assignments to it go with it.
+    pub async fn delete_group(&self, actor: &Actor, id: Uuid) -> Result<()> {
+        let (tenant, now) = (actor.tenant, self.clock.now());
+        let before = self.group(tenant, id).await?;
+        let entry = self.group_entry(actor, "Delete", "Delete a group", &before, now);
+        self.store
+            .write(tenant, move |tx| {
+                for member in groups::transitive_members(tx, tenant, id)? {
+                    mark_member(tx, tenant, member)?;
+                }
+                assignments::forget_group(tx, tenant, id)?;
+                if !groups::remove(tx, tenant, id)? {
+                    return Err(unknown_group(id));
+                }
+                Ok(audit::record(tx, tenant, &entry)?)
+            })
+            .await
+    }
+
+    /// Adds members by Graph's references; one that is not there refuses the whole list.
+    pub async fn add_members(&self, actor: &Actor, id: Uuid, references: Vec<String>) -> Result<()> {
+        if references.is_empty() || references.len() > MEMBERS_AT_ONCE {
+            return Err(Error::bad_request(format!("send 1 to {MEMBERS_AT_ONCE} members at once")));
+        }
+        let (tenant, now, single) = (actor.tenant, self.clock.now(), references.len() == 1);
+        let before = self.group(tenant, id).await?;
+        let mut entry = self.group_entry(actor, "Create", "Add group members", &before, now);
+        for reference in &references {
+            entry.resources.push(subject("directoryObject", parse_reference(reference)?.1, None));
+        }
+        self.store
+            .write(tenant, move |tx| {
+                groups::by_id(tx, tenant, id)?.ok_or_else(|| unknown_group(id))?;
+                // All or nothing: every reference is resolved before the first is added.
+                let members = references
+                    .iter()
+                    .map(|reference| resolve(tx, tenant, reference))
+                    .collect::<Result<Vec<_>>>()?;
+                for member in members {
+                    let added = add(tx, tenant, id, member, now)?;
+                    if single && !added {
+                        return Err(Error::refused(
+                            crate::Kind::BadRequest,
+                            "Request_BadRequest",
+                            "One or more added object references already exist for the following modified properties: 'members'.",
+                        ));
+                    }
+                }
+                Ok(audit::record(tx, tenant, &entry)?)
+            })
+            .await
+    }
+
+    /// Removes a member.
+    pub async fn remove_member(&self, actor: &Actor, id: Uuid, member: Uuid) -> Result<()> {
+        let (tenant, now) = (actor.tenant, self.clock.now());
+        let before = self.group(tenant, id).await?;
+        let mut entry = self.group_entry(actor, "Delete", "Remove a group member", &before, now);
+        entry.resources.push(subject("directoryObject", member, None));
+        self.store
+            .write(tenant, move |tx| {
+                let removed = groups::remove_member(tx, tenant, id, member)?
+                    .ok_or_else(|| Error::not_found(format!("{member} is not a member of this group")))?;
+                mark(tx, tenant, removed)?;
+                Ok::<_, Error>(audit::record(tx, tenant, &entry)?)
+            })
+            .await
+    }
+
+    /// Which of the given groups hold the object, directly or through other groups.
+    pub async fn check_member_groups(&self, tenant: Uuid, id: Uuid, wanted: Vec<Uuid>) -> Result<Vec<Uuid>> {
+        self.store
+            .read(tenant, move |tx| {
+                let member = member_of_directory(tx, tenant, id)?
+                    .ok_or_else(|| Error::not_found(format!("there is no directory object {id}")))?;
+                let of = groups::groups_of(tx, tenant, member)?;
+                Ok::<_, Error>(wanted.iter().copied().filter(|group| of.contains(group)).collect())
+            })
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_read_in_every_form_tools_send() {
+        let id = Uuid::from_u128(7);
+        for (text, kind) in [
+            (format!("https://graph.microsoft.com/v1.0/users/{id}"), Some(MemberKind::User)),
+            (format!("https://localhost:9443/beta/Devices/{id}/"), Some(MemberKind::Device)),
+            (format!("groups('{id}')"), Some(MemberKind::Group)),
+            (format!("https://graph.microsoft.com/v1.0/directoryObjects/{id}"), None),
+        ] {
+            assert_eq!(parse_reference(&text).unwrap(), (kind, id), "{text}");
+        }
+        assert!(parse_reference(&format!("https://x/managedDevices/{id}")).is_err());
+        assert!(parse_reference("https://x/users/ada").is_err());
+    }
+}
