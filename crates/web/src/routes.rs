@@ -5,8 +5,6 @@
 use axum::{Router, http::Method, routing::MethodRouter};
 use muster_domain::roles::Permission;
 
-use muster_domain::roles::Permission;
-
 use crate::{App, gate};
 
 /// Which listener serves a route.

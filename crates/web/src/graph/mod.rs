@@ -27,7 +27,6 @@ use serde_json::Value;
 pub use address::Version;
 pub(crate) use json::parse as parse_json;
 pub use answer::Answer;
-pub use json::parse as parse_json;
 pub use registry::{Resource, Shape, registry};
 
 use crate::{App, authentication, gate, problem::Problem};
