@@ -239,6 +239,15 @@ pub fn approve_held(tx: &mut dyn Tx, tenant: Uuid, approval: Uuid, release_after
     )
 }
 
+/// Says once why an agreed action still waits; false where that was said before.
+pub fn explain_waiting(tx: &mut dyn Tx, tenant: Uuid, id: Uuid, why: &str) -> Result<bool> {
+    let changed = tx.execute(
+        "update action set result = $3 where tenant_id = $1 and id = $2 and state = 'approved' and result is null",
+        args![tenant, id, why],
+    )?;
+    Ok(changed == 1)
+}
+
 /// Sets how long a released action may wait for its device.
 pub fn set_expiry(tx: &mut dyn Tx, tenant: Uuid, id: Uuid, expires_at: i64) -> Result<()> {
     tx.execute("update action set expires_at = $3 where tenant_id = $1 and id = $2", args![tenant, id, expires_at])?;

@@ -101,6 +101,9 @@ fn step(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, verb: Verb, defaults: &Gua
     let more = go.len() > BATCH;
     go.truncate(BATCH);
 
+    if !more {
+        tell_overflow(tx, ids, tenant, name, heads.iter().filter(|action| !goes(&go, action)), now)?;
+    }
     if go.is_empty() {
         let opening = waiting.iter().map(|w| ledger.next(&limits, w.principal, now)).min();
         let hold = actions::next_release_of(tx, tenant, name, now)?;
@@ -113,18 +116,39 @@ fn step(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, verb: Verb, defaults: &Gua
         return Ok(Step { released: Vec::new(), contended: true, more: false, again_at: None });
     }
     let mut released = Vec::new();
-    for action in heads.iter().filter(|action| go.iter().any(|w| w.action == action.id)) {
+    for action in heads.iter().filter(|action| goes(&go, action)) {
         actions::set_expiry(tx, tenant, action.id, now + rules.undelivered_minutes * MINUTE)?;
         if release(tx, ids, tenant, verb, action, now)? {
             released.push(action.id);
         }
     }
-    let overflow = heads.len() - go.len();
-    if overflow > 0 && !more {
-        alert(tx, tenant, ids, "guard.overflow", None, json!({ "action": name, "waiting": overflow }), now)?;
-    }
     // Whatever is left is looked at again at once: it answers when its window opens.
     Ok(Step { released, contended: false, more: true, again_at: None })
+}
+
+fn goes(go: &[Waiting], action: &Action) -> bool {
+    go.iter().any(|waiting| waiting.action == action.id)
+}
+
+/// What the limits hold back is said on the action and told once.
+fn tell_overflow<'a>(
+    tx: &mut dyn Tx,
+    ids: &mut Ids,
+    tenant: Uuid,
+    name: &str,
+    held: impl Iterator<Item = &'a Action>,
+    now: i64,
+) -> Result<()> {
+    let mut new = 0;
+    for action in held {
+        if actions::explain_waiting(tx, tenant, action.id, "waits for the guard's limits")? {
+            new += 1;
+        }
+    }
+    match new {
+        0 => Ok(()),
+        _ => alert(tx, tenant, ids, "guard.overflow", None, json!({ "action": name, "waiting": new }), now),
+    }
 }
 
 /// One action goes. What is no longer as it was agreed to ends here instead.

@@ -2,5 +2,6 @@
 
 mod releasing;
 mod requests;
+mod revealing;
 mod stopping;
 mod world;
