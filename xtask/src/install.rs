@@ -17,6 +17,16 @@ pub const TOOLS: &[Tool] = &[
     Tool { file: "/usr/bin/openssl", package: "openssl", purpose: "cross-checks of CMS, SCEP and certificates" },
     Tool { file: "/usr/lib/postgresql", package: "postgresql", purpose: "the second storage engine" },
     Tool { file: "/usr/bin/pki", package: "strongswan-pki", purpose: "a SCEP client of others" },
+    Tool {
+        file: "/usr/lib/ipsec/plugins/libstrongswan-curl.so",
+        package: "libstrongswan-extra-plugins",
+        purpose: "HTTP for that client",
+    },
+    Tool {
+        file: "/usr/lib/ipsec/plugins/libstrongswan-openssl.so",
+        package: "libstrongswan-standard-plugins",
+        purpose: "elliptic curves for that client",
+    },
     Tool { file: "/usr/lib/certmonger/scep-submit", package: "certmonger", purpose: "a SCEP client of others" },
     Tool { file: "/usr/bin/python3", package: "python3", purpose: "the schema checkers, where present" },
     Tool {

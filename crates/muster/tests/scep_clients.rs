@@ -24,6 +24,8 @@ use muster_storage::tenants::{self, Tenant};
 use uuid::Uuid;
 
 const STRONGSWAN: &str = "/usr/bin/pki";
+/// Its way to HTTP, in a package of its own.
+const STRONGSWAN_CURL: &str = "/usr/lib/ipsec/plugins/libstrongswan-curl.so";
 const SCEP_SUBMIT: &str = "/usr/lib/certmonger/scep-submit";
 
 /// False, with a line past the harness's capture, where a program is missing.
@@ -137,7 +139,8 @@ fn strongswan_version() -> (u32, u32, u32) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn strongswan_enrolls_and_renews_and_a_spent_challenge_is_refused() {
-    if !installed("strongswan_enrolls_and_renews_and_a_spent_challenge_is_refused", STRONGSWAN) {
+    let test = "strongswan_enrolls_and_renews_and_a_spent_challenge_is_refused";
+    if !(installed(test, STRONGSWAN) && installed(test, STRONGSWAN_CURL)) {
         return;
     }
     // Up to 5.9.10 the client compares numbers where it means bits, so that it takes AES for missing

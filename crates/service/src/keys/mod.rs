@@ -70,6 +70,14 @@ impl Keys {
         self.file.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Takes the key file as it is now, where there is a way to read it.
+    fn read_again(&self) -> Result<()> {
+        if let Some(bytes) = self.reread.as_ref().and_then(|reread| reread()) {
+            self.set_file(KeyFile::parse(&bytes)?);
+        }
+        Ok(())
+    }
+
     fn set_file(&self, file: KeyFile) {
         *self.file.write().unwrap_or_else(PoisonError::into_inner) = file;
     }
@@ -86,14 +94,9 @@ impl Keys {
         let damaged = || Error::internal("a wrapped key is damaged");
         let (name, sealed) = wrapped.split_at_checked(file::NAME).ok_or_else(damaged)?;
         let mut found = self.file().by_name(name).cloned();
-        if found.is_none()
-            && let Some(bytes) = self.reread.as_ref().and_then(|reread| reread())
-        {
-            let file = KeyFile::parse(&bytes)?;
-            found = file.by_name(name).cloned();
-            if found.is_some() {
-                self.set_file(file);
-            }
+        if found.is_none() {
+            self.read_again()?;
+            found = self.file().by_name(name).cloned();
         }
         let key = found.ok_or_else(|| {
             Error::internal(

@@ -2,10 +2,12 @@
 //! they are, so nothing stops meanwhile.
 
 use muster_pki::Secret;
-use muster_storage::{Scope, authorities, tenant_keys, tenants};
+use muster_storage::{Scope, Tx, authorities, leases, tenant_keys, tenants};
 
 use super::{data_key_aad, private_key_aad};
-use crate::{Error, Result, Service};
+use crate::{Error, Result, Service, settings::MINUTE};
+
+const LEASE: &str = "keys rotate";
 
 /// What a rotation wrapped anew.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +22,19 @@ impl Service {
     /// Makes a new key, has the key file written (durably, before anything is wrapped under the new
     /// key), and wraps every key under it. May be run again after a crash.
     pub async fn rotate_keys(&self, write: impl FnOnce(&Secret<String>) -> std::io::Result<()>) -> Result<Rotated> {
+        // Two rotations at once would each write a file without the other's key.
+        let (holder, now) = (self.random.id(self.clock.now()), self.clock.now());
+        let take = move |tx: &mut dyn Tx| leases::take(tx, LEASE, holder, now, 10 * MINUTE);
+        if !self.store.write(Scope::Server, take).await? {
+            return Err(Error::conflict("another rotation of the keys is under way; try again when it has ended"));
+        }
+        let rotated = self.rotate_under_lease(write).await;
+        self.store.write(Scope::Server, move |tx| leases::release(tx, LEASE, holder)).await?;
+        rotated
+    }
+
+    async fn rotate_under_lease(&self, write: impl FnOnce(&Secret<String>) -> std::io::Result<()>) -> Result<Rotated> {
+        self.keys.read_again()?;
         let file = self.keys.file().with_new_key(&*self.random);
         write(&file.to_text()).map_err(|error| Error::internal(format!("the key file cannot be written: {error}")))?;
         self.keys.set_file(file);

@@ -81,6 +81,38 @@ async fn g1_rotation_rewraps_and_a_running_server_follows() {
 }
 
 #[tokio::test]
+async fn a_rotation_after_another_process_rotated_keeps_both_keys() {
+    let first = service();
+    let tenant = tenant(&first).await;
+    let place = Place::new("secret", COLUMN, testing::id());
+    let sealed = first.seal(tenant, place, b"value").await.unwrap();
+    let written = Arc::new(Mutex::new(first.keys.file().to_text().expose().clone()));
+    let process = || {
+        let mut process = first.service.clone();
+        let read = written.clone();
+        let reread = move || Some(read.lock().unwrap().clone().into_bytes());
+        process.keys = Arc::new(Keys::with_reread(first.keys.file(), reread));
+        process
+    };
+    let write = |text: &Secret<String>| {
+        written.lock().unwrap().clone_from(text.expose());
+        Ok(())
+    };
+    // Both were started with the first key; the second reads what the first wrote.
+    let (a, b) = (process(), process());
+    a.rotate_keys(write).await.unwrap();
+    b.rotate_keys(write).await.unwrap();
+    assert_eq!(written.lock().unwrap().lines().filter(|line| line.starts_with("key ")).count(), 3);
+    let after = process();
+    after.keys.read_again().unwrap();
+    assert_eq!(after.unseal(tenant, place, &sealed).await.unwrap().expose(), b"value");
+
+    let refused = a.rotate_keys(|_| Err(std::io::Error::other("disk full"))).await.unwrap_err();
+    assert!(refused.to_string().contains("disk full"));
+    a.check_keys().await.unwrap();
+}
+
+#[tokio::test]
 async fn g2_two_installations_share_no_key() {
     let texts = [4, 5].map(|seed| KeyFile::generate(&*SeededRandom::new(seed)).to_text());
     assert_ne!(texts[0], texts[1]);
