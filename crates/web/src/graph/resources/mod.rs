@@ -1,5 +1,6 @@
 //! The rows and handlers of the API, a file a subject.
 
+mod actions;
 mod devices;
 mod documents;
 
@@ -8,6 +9,7 @@ use super::registry::Resource;
 /// Every row.
 pub fn all() -> Vec<Resource> {
     let mut rows = Vec::new();
+    rows.extend(actions::rows());
     rows.extend(devices::rows());
     rows.extend(documents::rows());
     rows
