@@ -11,6 +11,7 @@ pub mod certificates;
 pub mod clients;
 pub mod desired;
 pub mod devices;
+pub mod directory;
 pub mod documents;
 pub mod guard;
 pub mod health;

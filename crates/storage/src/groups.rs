@@ -225,6 +225,16 @@ pub fn transitive_members(tx: &mut dyn Tx, tenant: Uuid, group: Uuid) -> Result<
     )
 }
 
+/// The groups that hold the member directly.
+pub fn direct_groups_of(tx: &mut dyn Tx, tenant: Uuid, member: Member) -> Result<Vec<Uuid>> {
+    tx.all(
+        "select group_id from group_member
+          where tenant_id = $1 and member_kind = $2 and member_id = $3 order by group_id",
+        args![tenant, member.kind.word(), member.id],
+        |row| row.id(0),
+    )
+}
+
 /// Every group that holds the member, directly or through other groups.
 pub fn groups_of(tx: &mut dyn Tx, tenant: Uuid, member: Member) -> Result<Vec<Uuid>> {
     tx.all(

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
-use muster_storage::{Result as StoreResult, Tx, actions, actions::Action, devices::Device, people, people::Person};
+use muster_storage::{Result as StoreResult, Tx, actions, devices::Device, people, people::Person};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
+
+use crate::actions::ActionResult;
 
 /// RFC 3339 of a time, Graph's zero time where there is none.
 fn time(ms: Option<i64>) -> Value {
@@ -12,29 +14,12 @@ fn time(ms: Option<i64>) -> Value {
     text.unwrap_or_else(|| "0001-01-01T00:00:00Z".to_owned()).into()
 }
 
-/// Graph's actionState of a stored action (design section 10, ruling 5).
-fn action_state(state: &str) -> &'static str {
-    match state {
-        "active" => "active",
-        "done" => "done",
-        "failed" => "failed",
-        "notSupported" => "notSupported",
-        "canceled" | "expired" => "canceled",
-        _ => "pending",
-    }
-}
-
 /// Graph's deviceActionResult.
-pub fn action_view(action: &Action) -> Value {
-    let name = match action.name.as_str() {
-        "wipe" => "factoryReset",
-        "retire" => "removeCompanyData",
-        other => other,
-    };
+pub fn action_view(action: &ActionResult) -> Value {
     json!({
-        "actionName": name,
-        "actionState": action_state(&action.state),
-        "startDateTime": time(Some(action.requested_at)),
+        "actionName": action.name,
+        "actionState": action.state.word(),
+        "startDateTime": time(Some(action.started_at)),
         "lastUpdatedDateTime": time(Some(action.updated_at)),
     })
 }
@@ -54,7 +39,8 @@ pub(super) fn users_of(tx: &mut dyn Tx, tenant: Uuid, devices: &[Device]) -> Sto
 
 /// The latest result of each action of a device.
 pub(super) fn results_of(tx: &mut dyn Tx, tenant: Uuid, device: Uuid) -> StoreResult<Vec<Value>> {
-    Ok(actions::latest_of_device(tx, tenant, device)?.iter().map(action_view).collect())
+    let latest = actions::latest_of_device(tx, tenant, device)?;
+    Ok(latest.into_iter().map(|action| action_view(&action.into())).collect())
 }
 
 /// Graph's managedDevice.

@@ -2,7 +2,10 @@
 
 mod actions;
 mod devices;
+mod directory;
 mod documents;
+mod events;
+mod organization;
 
 use super::registry::Resource;
 
@@ -11,7 +14,10 @@ pub fn all() -> Vec<Resource> {
     let mut rows = Vec::new();
     rows.extend(actions::rows());
     rows.extend(devices::rows());
+    rows.extend(directory::rows());
+    rows.extend(organization::rows());
     rows.extend(documents::rows());
+    rows.extend(events::rows());
     rows
 }
 
