@@ -187,9 +187,8 @@ async fn collect<F>(query: &EventQuery, read: impl Fn(Option<(i64, Uuid)>) -> F)
 where
     F: Future<Output = Result<Vec<Placed>>>,
 {
-    let matches = |view: &Map<String, Value>| {
-        query.matches.as_ref().is_none_or(|matches| matches(&Value::Object(view.clone())))
-    };
+    let matches =
+        |view: &Map<String, Value>| query.matches.as_ref().is_none_or(|matches| matches(&Value::Object(view.clone())));
     let top = query.top.max(1);
     let mut page = EventPage::default();
     let (mut skip, mut last) = (query.skip, None);

@@ -9,3 +9,4 @@ mod organization;
 
 pub use events::{EventPage, EventQuery};
 pub use lists::{Matches, NamePage, NameQuery};
+pub use muster_storage::groups::MemberKind;

@@ -7,7 +7,7 @@ use muster_storage::{
     self as storage, Tx, assignments,
     assignments::Assignment,
     device_states, devices, enrollments,
-    groups::{self, MemberKind},
+    groups::{self, Member, MemberKind},
     jobs,
     jobs::NewJob,
 };
@@ -31,6 +31,12 @@ pub struct Targets {
     /// Members of these groups.
     #[serde(default)]
     pub groups: BTreeSet<Uuid>,
+    /// These people's devices.
+    #[serde(default)]
+    pub people: BTreeSet<Uuid>,
+    /// These devices, by the directory's id.
+    #[serde(default)]
+    pub devices: BTreeSet<Uuid>,
     /// Whatever this document (collection, id) is assigned to when the job runs.
     #[serde(default)]
     pub document: Option<(String, Uuid)>,
@@ -51,8 +57,21 @@ impl Targets {
         targets
     }
 
+    /// These members of a group: what they get changed with their membership.
+    pub fn members<'a>(members: impl IntoIterator<Item = &'a Member>) -> Targets {
+        let mut targets = Targets::default();
+        for member in members {
+            match member.kind {
+                MemberKind::User => targets.people.insert(member.id),
+                MemberKind::Device => targets.devices.insert(member.id),
+                MemberKind::Group => targets.groups.insert(member.id),
+            };
+        }
+        targets
+    }
+
     fn is_empty(&self) -> bool {
-        !self.everything && self.groups.is_empty() && self.document.is_none()
+        *self == Targets::default()
     }
 }
 
@@ -125,10 +144,13 @@ impl Service {
             }
         }
         let groups: Vec<Uuid> = targets.groups.into_iter().collect();
+        let named: BTreeSet<Member> = (targets.people.into_iter().map(|id| Member { kind: MemberKind::User, id }))
+            .chain(targets.devices.into_iter().map(|id| Member { kind: MemberKind::Device, id }))
+            .collect();
         let members = self
             .store
             .read(tenant, move |tx| -> Result<_> {
-                let mut members = BTreeSet::new();
+                let mut members = named.clone();
                 for group in &groups {
                     members.extend(groups::transitive_members(tx, tenant, *group)?);
                 }

@@ -10,7 +10,7 @@ mod rules;
 
 pub use assign::{NewAssignment, Target, assignment_view};
 pub use kinds::{Draft, KINDS, Kind, Reach};
-pub use mark::{JOB as MARK_JOB, Targets, look_again};
+pub use mark::{JOB as MARK_JOB, Targets, enqueue_targets, look_again};
 pub use rules::device_limit;
 
 pub use muster_storage::{assignments::Assignment, documents::Document};

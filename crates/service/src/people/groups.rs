@@ -13,6 +13,7 @@ use super::users::{text, time_text};
 use crate::{
     Actor, Error, Result, Service,
     audit::{Act, subject},
+    documents::{Targets, enqueue_targets},
 };
 
 /// Members a group takes in one request, as Graph.
@@ -88,11 +89,8 @@ pub(crate) fn member_of_directory(tx: &mut dyn Tx, tenant: Uuid, id: Uuid) -> Re
 /// A reference as Graph writes it (`.../users/{id}`, `devices/`, `groups/`, `directoryObjects/`):
 /// the kind it insists on, and the id.
 pub(crate) fn parse_reference(reference: &str) -> Result<(Option<MemberKind>, Uuid)> {
-    let bad = || {
-        Error::bad_request(
-            "@odata.id must end in users/{id}, devices/{id}, groups/{id} or directoryObjects/{id}",
-        )
-    };
+    let bad =
+        || Error::bad_request("@odata.id must end in users/{id}, devices/{id}, groups/{id} or directoryObjects/{id}");
     let path = reference.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
     let normal = path.replace("('", "/").replace("')", "");
     let mut parts = normal.rsplit('/');
@@ -183,13 +181,17 @@ impl Service {
         };
         let entry = self.group_entry(actor, "Create", "Create a group", &group, now);
         let view = group_view(&group);
+        let job = self.random.id(now);
         self.store
             .write(tenant, move |tx| {
                 groups::insert(tx, tenant, &group)?;
+                let mut added = Vec::new();
                 for reference in &members {
                     let member = resolve(tx, tenant, reference)?;
                     add(tx, tenant, group.id, member, now)?;
+                    added.push(member);
                 }
+                enqueue_targets(tx, tenant, job, &Targets::members(&added), now)?;
                 Ok::<_, Error>(audit::record(tx, tenant, &entry)?)
             })
             .await?;
@@ -246,11 +248,11 @@ impl Service {
         let (tenant, now) = (actor.tenant, self.clock.now());
         let before = self.group(tenant, id).await?;
         let entry = self.group_entry(actor, "Delete", "Delete a group", &before, now);
+        let job = self.random.id(now);
         self.store
             .write(tenant, move |tx| {
-                for member in groups::transitive_members(tx, tenant, id)? {
-                    mark_member(tx, tenant, member)?;
-                }
+                let members = groups::transitive_members(tx, tenant, id)?;
+                enqueue_targets(tx, tenant, job, &Targets::members(&members), now)?;
                 assignments::forget_group(tx, tenant, id)?;
                 if !groups::remove(tx, tenant, id)? {
                     return Err(unknown_group(id));
@@ -271,6 +273,7 @@ impl Service {
         for reference in &references {
             entry.resources.push(subject("directoryObject", parse_reference(reference)?.1, None));
         }
+        let job = self.random.id(now);
         self.store
             .write(tenant, move |tx| {
                 groups::by_id(tx, tenant, id)?.ok_or_else(|| unknown_group(id))?;
@@ -279,6 +282,7 @@ impl Service {
                     .iter()
                     .map(|reference| resolve(tx, tenant, reference))
                     .collect::<Result<Vec<_>>>()?;
+                enqueue_targets(tx, tenant, job, &Targets::members(&members), now)?;
                 for member in members {
                     let added = add(tx, tenant, id, member, now)?;
                     if single && !added {
@@ -300,11 +304,13 @@ impl Service {
         let before = self.group(tenant, id).await?;
         let mut entry = self.group_entry(actor, "Delete", "Remove a group member", &before, now);
         entry.resources.push(subject("directoryObject", member, None));
+        let job = self.random.id(now);
         self.store
             .write(tenant, move |tx| {
                 let removed = groups::remove_member(tx, tenant, id, member)?
                     .ok_or_else(|| Error::not_found(format!("{member} is not a member of this group")))?;
                 mark(tx, tenant, removed)?;
+                enqueue_targets(tx, tenant, job, &Targets::members(&[removed]), now)?;
                 Ok::<_, Error>(audit::record(tx, tenant, &entry)?)
             })
             .await

@@ -9,8 +9,8 @@ use muster_domain::{
 };
 use muster_service::{
     Actor,
-    directory::{Matches, NamePage, NameQuery},
-    people::{MemberKind, group_view, user_view},
+    directory::{Matches, MemberKind, NamePage, NameQuery},
+    people::{group_view, user_view},
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -211,7 +211,8 @@ async fn me(call: Call) -> Result<Answer, Problem> {
 }
 
 async fn my_devices(call: Call) -> Result<Answer, Problem> {
-    let query = muster_service::devices::DeviceQuery { person: Some(own(&call.actor)?), ..super::devices::query(&call) };
+    let query =
+        muster_service::devices::DeviceQuery { person: Some(own(&call.actor)?), ..super::devices::query(&call) };
     Ok(super::devices::paged(call.app.service.managed_devices(call.actor.tenant, query).await?))
 }
 
@@ -382,4 +383,3 @@ async fn member_groups(call: Call) -> Result<Answer, Problem> {
     let of = call.app.service.member_of(tenant, kind, subject, true).await?;
     Ok(Answer::value(of.iter().filter_map(|group| group.get("id").cloned()).collect()))
 }
-
