@@ -5,6 +5,7 @@ mod pg;
 mod run;
 mod test;
 mod tidy;
+mod trial;
 mod types;
 
 use anyhow::bail;
@@ -13,6 +14,8 @@ const HELP: &str = "\
 cargo xtask demo [--devices N] [--data DIR]   start Muster on SQLite with a swarm of simulated devices
 cargo xtask test [--quick]                    the whole gate: format, lints, tidy, tests on both engines
 cargo xtask pg [COMMAND ...]                  a throw-away PostgreSQL; runs COMMAND with the tests' variables set
+cargo xtask faults [--kills N]                kills the server and PostgreSQL under load, checks what must hold
+cargo xtask bench checkin [--history 0,1000000]   what check-ins and commands cost, on both engines
 cargo xtask tidy                              crate graph, module docs, file sizes, banned words
 cargo xtask types [--check]                     the table of served Graph types, from the public metadata
 cargo xtask install                           what the gate needs on Debian (as root)
@@ -26,6 +29,8 @@ fn main() -> anyhow::Result<()> {
         "demo" => run::muster("demo", &rest),
         "test" => test::gate(&rest),
         "pg" => pg::run(&rest),
+        "faults" => trial::faults(&rest),
+        "bench" => trial::bench(&rest),
         "tidy" => tidy::check(),
         "types" => types::run(rest.iter().any(|word| word == "--check")),
         "install" => install::all(),

@@ -124,6 +124,19 @@ impl Postgres {
         run::finish(Command::new("kill").args(["-9", &self.process()?]))
     }
 
+    /// Starts the server process after it was killed: its children may still be ending.
+    pub fn up_again(&self) -> anyhow::Result<()> {
+        let mut tries = 0;
+        while let Err(error) = self.up() {
+            tries += 1;
+            if tries == 50 {
+                return Err(error);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        Ok(())
+    }
+
     fn url_of(&self, role: &str, database: &str) -> String {
         let host = self.directory.display().to_string().replace('/', "%2F");
         format!("postgres://{role}@{host}/{database}")
