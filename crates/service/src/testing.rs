@@ -28,6 +28,11 @@ impl HandClock {
         Arc::new(HandClock(AtomicI64::new(now)))
     }
 
+    /// The time it shows, unix ms.
+    pub fn now_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+
     /// Moves forward by milliseconds.
     pub fn advance(&self, by: i64) {
         self.0.fetch_add(by, Ordering::SeqCst);
@@ -127,6 +132,16 @@ pub struct TestService {
     pub mail: Arc<RecordedMail>,
     /// Its database, gone with it.
     pub database: TestStore,
+}
+
+impl TestService {
+    /// Every event in a tenant's outbox, oldest first: kind and JSON body.
+    pub async fn events(&self, tenant: uuid::Uuid) -> Vec<(String, String)> {
+        let read =
+            move |tx: &mut dyn muster_storage::Tx| muster_storage::outbox::after(tx, tenant, None, i64::MAX, 10_000);
+        let events = self.service.store.read(tenant, read).await.expect("the test's database answers");
+        events.into_iter().map(|event| (event.kind, event.body)).collect()
+    }
 }
 
 impl std::ops::Deref for TestService {
