@@ -1,5 +1,7 @@
 //! The API as its clients see it.
 
+mod devices;
+mod directory;
 mod documents;
 mod order;
 mod support;
