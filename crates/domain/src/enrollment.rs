@@ -108,7 +108,9 @@ pub fn by_web(profile: Option<&Initiated>, owner: Option<Owner>, os_major: Optio
     match resolve(profile, owner) {
         None => ByWeb::AskOwner,
         // Never a device enrollment for a person meant for User Enrollment.
-        Some((InitiatedType::AccountDrivenUser | InitiatedType::User, _)) if os_major.is_some_and(|major| major < ACCOUNT_DRIVEN) => {
+        Some((InitiatedType::AccountDrivenUser | InitiatedType::User, _))
+            if os_major.is_some_and(|major| major < ACCOUNT_DRIVEN) =>
+        {
             ByWeb::TooOld
         }
         // Systems of today have no User Enrollment by profile any more: the account does it.

@@ -134,6 +134,16 @@ pub fn void_of_device(tx: &mut dyn Tx, tenant: Uuid, device: Uuid) -> Result<u64
     )
 }
 
+/// How many challenges of a command are still good: one at most.
+pub fn open_of_command(tx: &mut dyn Tx, tenant: Uuid, command: Uuid) -> Result<i64> {
+    let open = tx.one(
+        "select count(*) from scep_challenge where tenant_id = $1 and command_id = $2 and state = 'open'",
+        args![tenant, command],
+        |row| row.int(0),
+    )?;
+    Ok(open.unwrap_or(0))
+}
+
 /// Removes challenges that ended before `before`; answers how many.
 pub fn prune(tx: &mut dyn Tx, tenant: Uuid, before: i64, limit: i64) -> Result<u64> {
     tx.execute(

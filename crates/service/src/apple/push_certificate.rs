@@ -131,7 +131,9 @@ impl Service {
         }
         let topic = leaf.subject().get(oid::USER_ID).unwrap_or_default();
         if !topic.starts_with(TOPIC_PREFIX) {
-            return Err(refuse("this is not an MDM push certificate: its subject has no topic that begins com.apple.mgmt"));
+            return Err(refuse(
+                "this is not an MDM push certificate: its subject has no topic that begins com.apple.mgmt",
+            ));
         }
         if leaf.not_after() <= now {
             return Err(refuse("this push certificate has expired; renew it at Apple's portal first"));
@@ -186,7 +188,11 @@ impl Service {
     }
 
     /// What the push client signs in with; none where the tenant has no certificate.
-    pub(super) async fn push_identity(&self, tenant: Uuid, push: &PushCertificate) -> Result<Option<Arc<PushIdentity>>> {
+    pub(super) async fn push_identity(
+        &self,
+        tenant: Uuid,
+        push: &PushCertificate,
+    ) -> Result<Option<Arc<PushIdentity>>> {
         let (Some(certificate), Some(sealed)) = (&push.certificate, &push.private_key) else { return Ok(None) };
         if let Some(known) = self.apple.push_identity(tenant, push.modified_at) {
             return Ok(Some(known));

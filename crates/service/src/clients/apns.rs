@@ -39,7 +39,12 @@ impl Apns {
             reqwest::Certificate::from_der(root)
                 .map_err(|error| Error::internal(format!("a root for the push service does not read: {error}")))?;
         }
-        Ok(Apns { base_url: base_url.trim_end_matches('/').into(), roots: roots.to_vec(), clock, clients: Mutex::default() })
+        Ok(Apns {
+            base_url: base_url.trim_end_matches('/').into(),
+            roots: roots.to_vec(),
+            clock,
+            clients: Mutex::default(),
+        })
     }
 
     fn client(&self, tenant: Uuid, identity: &Arc<PushIdentity>) -> std::result::Result<reqwest::Client, PushError> {
@@ -114,8 +119,15 @@ fn meaning(status: u16, failure: &wire::Failure, after: Option<i64>) -> PushErro
         }
         (
             400 | 403,
-            "BadCertificate" | "BadCertificateEnvironment" | "Forbidden" | "TopicDisallowed" | "BadTopic"
-            | "MissingTopic" | "InvalidProviderToken" | "MissingProviderToken" | "ExpiredProviderToken",
+            "BadCertificate"
+            | "BadCertificateEnvironment"
+            | "Forbidden"
+            | "TopicDisallowed"
+            | "BadTopic"
+            | "MissingTopic"
+            | "InvalidProviderToken"
+            | "MissingProviderToken"
+            | "ExpiredProviderToken",
         )
         | (403, _) => PushError::Certificate(failure.reason.clone()),
         (_, reason) => later(&format!("{status} {reason}"), after),

@@ -8,12 +8,16 @@
 //! [`Service::compute`]: crate::Service::compute
 
 pub mod answers;
+mod certificates;
+pub mod check;
 pub mod compute;
 pub mod custom;
 pub mod dirty;
 pub mod documents;
 pub mod render;
+pub mod secrets;
 pub mod variables;
+mod wifi;
 
 mod queue;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use muster_storage::{documents, items, subjects};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{CONFIGURATIONS, answers::Order, custom, profile_identifier};
+use super::{CONFIGURATIONS, answers::Order, certificates::root_payload, custom, profile_identifier};
 use crate::{Error, Result, Service};
 
 /// What rendering reads.
@@ -23,6 +23,18 @@ pub(crate) struct Material {
     pub subject: subjects::Subject,
     /// The document itself and those it refers to, for shapes that need building.
     pub documents: Vec<documents::Document>,
+}
+
+impl Material {
+    pub(crate) fn is_mac(&self) -> bool {
+        self.subject.platform.eq_ignore_ascii_case("macOS")
+    }
+
+    /// A document that was read; `link` names what leads to it.
+    pub(crate) fn document(&self, id: Uuid, link: &str) -> Result<&documents::Document> {
+        let found = self.documents.iter().find(|document| document.id == id);
+        found.ok_or_else(|| Error::bad_request(format!("{link} names {id}, which is not there any more")))
+    }
 }
 
 impl Service {
@@ -72,33 +84,42 @@ impl Service {
             })
             .await?;
         let Some(material) = material else { return Ok(None) };
-        let profile = self.build_profile(tenant, command, &material).await?;
-        let Some(profile) = profile else { return Ok(None) };
-        Ok(Some(requests::install_profile(self.sign_item_profile(profile.encode()).await?)))
+        let profile = finish(self.build_profile(tenant, command, &material).await?, &material);
+        Ok(Some(requests::install_profile(self.sign_profile(profile.encode()).await?)))
     }
 
-    async fn build_profile(&self, tenant: Uuid, command: Uuid, material: &Material) -> Result<Option<Profile>> {
-        let _ = (tenant, command);
-        let mut profile = match material.content["shape"].as_str() {
-            Some("settings") => settings_profile(material),
-            Some("custom") => match custom_profile(material)? {
-                Some(profile) => profile,
-                None => return Ok(None),
-            },
+    async fn build_profile(&self, tenant: Uuid, command: Uuid, material: &Material) -> Result<Profile> {
+        let identifier = profile_identifier(material.document);
+        let own = || material.document(material.document, "the document");
+        let payloads = match material.content["shape"].as_str().unwrap_or_default() {
+            "settings" => settings_payloads(material),
+            "custom" => return Ok(custom_profile(material, own()?)?),
+            "trustedRoot" => {
+                vec![root_payload(own()?, &format!("{identifier}.root"), &uuid_of(&material.version, "root"))?]
+            }
+            "scep" => {
+                let uuid = uuid_of(&material.version, "identity");
+                let part = format!("{identifier}.identity");
+                vec![self.scep_payload(tenant, command, material, own()?, &part, &uuid).await?]
+            }
+            shape @ ("wiFi" | "enterpriseWiFi") => {
+                self.wifi_payloads(tenant, command, material, own()?, shape == "enterpriseWiFi").await?
+            }
             other => return Err(Error::internal(format!("an item has the unknown shape {other:?}"))),
         };
-        profile.identifier = profile_identifier(material.document);
-        profile.uuid = uuid_of(&material.version, "");
-        if material.subject.platform.eq_ignore_ascii_case("macOS") {
-            let user = material.subject.channel == "appleUser";
-            profile.scope = Some(if user { Scope::User } else { Scope::System });
-        }
-        Ok(Some(profile))
+        Ok(Profile::new(&identifier, "", &material.name, payloads))
     }
+}
 
-    async fn sign_item_profile(&self, profile: Vec<u8>) -> Result<Vec<u8>> {
-        Ok(profile)
+/// What every profile of ours has at its top.
+fn finish(mut profile: Profile, material: &Material) -> Profile {
+    profile.identifier = profile_identifier(material.document);
+    profile.uuid = uuid_of(&material.version, "");
+    if material.is_mac() {
+        let user = material.subject.channel == "appleUser";
+        profile.scope = Some(if user { Scope::User } else { Scope::System });
     }
+    profile
 }
 
 /// A payload's UUID: the same for the same version and part.
@@ -109,27 +130,22 @@ pub(crate) fn uuid_of(version: &[u8], part: &str) -> String {
     uuid::Builder::from_custom_bytes(bytes).into_uuid().hyphenated().to_string().to_uppercase()
 }
 
-/// A profile of catalogue settings: one payload a payload type.
-fn settings_profile(material: &Material) -> Profile {
+/// Catalogue settings: one payload a payload type.
+fn settings_payloads(material: &Material) -> Vec<Payload> {
     let identifier = profile_identifier(material.document);
     let payloads = material.content["payloads"].as_object().into_iter().flatten();
-    let payloads = payloads
+    payloads
         .map(|(kind, keys)| {
             let content = keys.as_object().map(dictionary).unwrap_or_default();
             Payload::new(kind, &format!("{identifier}.{kind}"), &uuid_of(&material.version, kind), content)
                 .titled(&material.name)
         })
-        .collect();
-    Profile::new(&identifier, "", &material.name, payloads)
+        .collect()
 }
 
-fn custom_profile(material: &Material) -> Result<Option<Profile>> {
-    let Some(document) = material.documents.first() else { return Ok(None) };
-    let body = document.properties()?;
-    match custom::read(&body) {
-        Ok(profile) => Ok(Some(custom::personal(profile, material))),
-        Err(refused) => Err(Error::internal(format!("a stored custom profile does not read: {refused}"))),
-    }
+fn custom_profile(material: &Material, document: &documents::Document) -> Result<Profile> {
+    let profile = custom::read(&document.properties()?).map_err(|refused| Error::bad_request(refused.to_string()))?;
+    Ok(custom::personal(profile, material))
 }
 
 /// JSON as a property list; nulls are left out.

@@ -102,6 +102,11 @@ impl Fleet {
     /// Saves a document assigned to a target and marks the channel.
     pub(crate) async fn assign(&self, odata_type: &str, body: Value, target: &str, group: Option<Uuid>) -> Uuid {
         let id = self.service.random.id(START);
+        self.assign_as(id, odata_type, body, target, group).await;
+        id
+    }
+
+    pub(crate) async fn assign_as(&self, id: Uuid, odata_type: &str, body: Value, target: &str, group: Option<Uuid>) {
         let document = Document {
             kind: CONFIGURATIONS.into(),
             id,
@@ -127,11 +132,12 @@ impl Fleet {
         let (tenant, enrollment) = (self.tenant, self.enrollment);
         self.write(move |tx| {
             documents::insert(tx, tenant, &document)?;
-            assignments::replace(tx, tenant, CONFIGURATIONS, id, std::slice::from_ref(&assignment))?;
+            if assignment.target != "nobody" {
+                assignments::replace(tx, tenant, CONFIGURATIONS, id, std::slice::from_ref(&assignment))?;
+            }
             device_states::mark_dirty(tx, tenant, enrollment)
         })
         .await;
-        id
     }
 
     pub(crate) async fn unassign(&self, document: Uuid) {
@@ -221,7 +227,10 @@ fn mobileconfig(identifier: &str) -> Value {
 
 fn profile(request: &Request) -> Profile {
     assert_eq!(request.request_type, "InstallProfile");
-    Profile::decode(&request.parameters.need_data("Payload").unwrap()).unwrap()
+    let signed = request.parameters.need_data("Payload").unwrap();
+    let legacy = muster_pki::public_key::Legacy::default();
+    let attached = muster_pki::cms::verify_attached(&signed, muster_pki::asn1::Limits::default(), legacy).unwrap();
+    Profile::decode(&attached.content).unwrap()
 }
 
 #[tokio::test]
@@ -401,4 +410,109 @@ async fn a_profile_for_macs_does_not_reach_a_phone() {
     let document = fleet.assign("macOSCustomConfiguration", mobileconfig("a"), "allDevices", None).await;
     assert_eq!(fleet.compute().await, 0);
     assert_eq!(fleet.state_of(document).await, None);
+}
+
+/// A root certificate as a document holds it.
+async fn root(fleet: &Fleet) -> Value {
+    let pem = fleet.service.ca_export().await.unwrap();
+    json!({ "trustedRootCertificate": STANDARD.encode(pem), "certFileName": "root.cer" })
+}
+
+#[tokio::test]
+async fn a_scep_certificate_gets_a_challenge_at_hand_out_and_the_earlier_one_falls() {
+    let fleet = Fleet::new().await;
+    let body = json!({ "scepServerUrls": [], "subjectNameFormat": "commonNameAsSerialNumber", "keySize": "size2048" });
+    fleet.assign("iosScepCertificateProfile", body, "allDevices", None).await;
+    fleet.compute().await;
+    let challenge = |request: &Request| {
+        let sent = profile(request);
+        let payload = sent.payload("com.apple.security.scep").unwrap().clone();
+        let content = payload.content.dictionary("PayloadContent").unwrap().unwrap().clone();
+        assert!(content.text("URL").unwrap().unwrap().ends_with("/scep"));
+        (payload.uuid, content.text("Challenge").unwrap().unwrap())
+    };
+    let (first, request) = fleet.next().await.unwrap();
+    let (uuid, one) = challenge(&request);
+    let (again, request) = fleet.next().await.unwrap();
+    let (same, two) = challenge(&request);
+    assert_eq!((first.id, uuid), (again.id, same), "handing out again keeps command and payload");
+    assert_ne!(one, two, "and brings another challenge");
+    let (tenant, command) = (fleet.tenant, first.id);
+    let open = fleet.write(move |tx| muster_storage::scep_challenges::open_of_command(tx, tenant, command)).await;
+    assert_eq!(open, 1);
+    let stored: String =
+        fleet.queue().await.iter().map(|command| command.payload.clone()).collect::<Vec<_>>().join(" ");
+    assert!(!stored.contains(&two), "no challenge stands in the queue");
+}
+
+#[tokio::test]
+async fn a_missing_serial_number_fails_the_certificate_alone() {
+    let fleet = Fleet::new().await;
+    let body = json!({ "scepServerUrls": [], "subjectNameFormat": "commonNameAsIMEI" });
+    fleet.assign("iosScepCertificateProfile", body, "allDevices", None).await;
+    fleet.compute().await;
+    let command = fleet.queue().await.remove(0);
+    let error = fleet.render(&command).await.unwrap_err().to_string();
+    assert!(error.contains("IMEINumber"), "{error}");
+}
+
+#[tokio::test]
+async fn wifi_with_eap_tls_carries_its_certificates() {
+    let fleet = Fleet::new().await;
+    let root = fleet.assign("iosTrustedRootCertificate", root(&fleet).await, "nobody", None).await;
+    let scep = json!({ "scepServerUrls": [], "subjectNameFormat": "custom",
+        "subjectNameFormatString": "CN={{SERIALNUMBER}},O=Example" });
+    let scep = fleet.assign("iosScepCertificateProfile", scep, "nobody", None).await;
+    let link = |id: Uuid| format!("https://graph.example/beta/deviceManagement/deviceConfigurations('{id}')");
+    let body = json!({
+        "ssid": "corp", "networkName": "Corp", "wiFiSecurityType": "wpa2Enterprise", "eapType": "eapTls",
+        "authenticationMethod": "certificate", "trustedServerCertificateNames": ["radius.example.org"],
+        "connectAutomatically": true,
+        "rootCertificatesForServerValidation@odata.bind": [link(root)],
+        "identityCertificateForClientAuthentication@odata.bind": link(scep),
+    });
+    fleet.assign("iosEnterpriseWiFiConfiguration", body, "allDevices", None).await;
+    assert_eq!(fleet.compute().await, 1);
+    let (_, request) = fleet.next().await.unwrap();
+    let sent = profile(&request);
+    let kinds: Vec<_> = sent.payloads.iter().map(|payload| payload.payload_type.as_str()).collect();
+    assert_eq!(kinds, ["com.apple.security.root", "com.apple.security.scep", "com.apple.wifi.managed"]);
+    let wifi = &sent.payloads[2].content;
+    assert_eq!(wifi.text("PayloadCertificateUUID").unwrap().unwrap(), sent.payloads[1].uuid);
+    let eap = wifi.dictionary("EAPClientConfiguration").unwrap().unwrap();
+    let anchors = eap.array("PayloadCertificateAnchorUUID").unwrap().unwrap();
+    assert_eq!(anchors[0].as_string().unwrap(), sent.payloads[0].uuid);
+}
+
+#[tokio::test]
+async fn a_wifi_password_is_sealed_and_only_opened_at_hand_out() {
+    let fleet = Fleet::new().await;
+    let (tenant, document) = (fleet.tenant, fleet.service.random.id(START));
+    let mut body = json!({ "ssid": "home", "wiFiSecurityType": "wpa2Personal", "preSharedKey": "correct horse" })
+        .as_object()
+        .unwrap()
+        .clone();
+    let sealed = fleet.service.seal_document(tenant, document, &mut body).await.unwrap();
+    assert!(!Value::Object(body.clone()).to_string().contains("correct horse"));
+    fleet.write(move |tx| sealed.store(tx, tenant)).await;
+    fleet.assign_as(document, "iosWiFiConfiguration", Value::Object(body), "allDevices", None).await;
+    fleet.compute().await;
+    let (_, request) = fleet.next().await.unwrap();
+    let sent = profile(&request);
+    assert_eq!(sent.payloads[0].content.text("Password").unwrap().unwrap(), "correct horse");
+    assert_eq!(sent.payloads[0].content.text("EncryptionType").unwrap().unwrap(), "WPA2");
+}
+
+#[tokio::test]
+async fn two_networks_of_one_name_that_differ_are_a_conflict() {
+    let fleet = Fleet::new().await;
+    let body = |hidden: bool| {
+        json!({ "ssid": "corp", "wiFiSecurityType": "open",
+        "connectWhenNetworkNameIsHidden": hidden })
+    };
+    let one = fleet.assign("iosWiFiConfiguration", body(true), "allDevices", None).await;
+    let two = fleet.assign("iosWiFiConfiguration", body(false), "allDevices", None).await;
+    assert_eq!(fleet.compute().await, 0);
+    assert_eq!(fleet.state_of(one).await.as_deref(), Some(state::CONFLICT));
+    assert_eq!(fleet.state_of(two).await.as_deref(), Some(state::CONFLICT));
 }

@@ -60,7 +60,7 @@ fn time(ms: i64) -> Value {
 
 impl Service {
     /// Makes a document.
-    pub async fn create_document(&self, actor: &Actor, kind: &'static Kind, draft: Draft) -> Result<Document> {
+    pub async fn create_document(&self, actor: &Actor, kind: &'static Kind, mut draft: Draft) -> Result<Document> {
         let now = self.clock.now();
         let id = self.random.id(now);
         let event = self.random.id(now);
@@ -68,9 +68,11 @@ impl Service {
         let name = draft.text(kind.name).unwrap_or_default().to_owned();
         entry.resources.push(subject(&draft.odata_type, id, Some(&name)));
         let tenant = actor.tenant;
+        let sealed = self.seal_document(tenant, id, &mut draft.properties).await?;
         self.store
             .write(tenant, move |tx| {
                 (kind.check)(tx, tenant, &draft, None)?;
+                sealed.store(tx, tenant)?;
                 let mut draft = draft.clone();
                 draft.properties.entry("roleScopeTagIds").or_insert_with(|| serde_json::json!(["0"]));
                 let priority = match kind.ordered {
@@ -136,7 +138,7 @@ impl Service {
         kind: &'static Kind,
         id: Uuid,
         named_type: Option<String>,
-        properties: Map<String, Value>,
+        mut properties: Map<String, Value>,
         if_match: Option<i64>,
     ) -> Result<Document> {
         let now = self.clock.now();
@@ -144,8 +146,10 @@ impl Service {
         let (event, job) = (ids.next(), ids.next());
         let entry = self.audit_entry(actor, act(kind, "Patch"), now);
         let tenant = actor.tenant;
+        let sealed = self.seal_document(tenant, id, &mut properties).await?;
         self.store
             .write(tenant, move |tx| {
+                sealed.store(tx, tenant)?;
                 let before = kind.find(tx, tenant, id)?.ok_or_else(|| unknown(kind, id))?;
                 if if_match.is_some_and(|version| version != before.version) {
                     return Err(stale());
@@ -222,6 +226,7 @@ impl Service {
                 muster_storage::assignments::replace(tx, tenant, kind.collection, id, &[])?;
                 (kind.change)(tx, tenant, &before, None, now)?;
                 documents::delete(tx, tenant, kind.collection, id)?;
+                crate::desired::secrets::forget(tx, tenant, id)?;
                 if kind.ordered {
                     renumber(tx, tenant, kind, now)?;
                 }

@@ -31,7 +31,7 @@ pub fn configuration(_: &mut dyn Tx, _: Uuid, draft: &Draft, _: Option<&Document
     };
     match needed.iter().find(|name| draft.text(name).is_none()) {
         Some(name) => Err(Error::bad_request(format!("{name} is needed on {}", draft.odata_type))),
-        None => Ok(()),
+        None => crate::desired::check::configuration(&draft.odata_type, &draft.properties),
     }
 }
 

@@ -18,7 +18,10 @@ fn within_own(actor: &Actor, role: &str) -> Result<()> {
     if roles::within(role, None, &actor.role, actor.scopes.as_deref()) {
         return Ok(());
     }
-    Err(Error::forbidden(format!("{} cannot give the role {role}: it holds rights that {} lacks", actor.name, actor.name)))
+    Err(Error::forbidden(format!(
+        "{} cannot give the role {role}: it holds rights that {} lacks",
+        actor.name, actor.name
+    )))
 }
 
 fn unknown(id: Uuid) -> Error {
@@ -133,7 +136,9 @@ impl Service {
 /// The text member of a body, required.
 pub(crate) fn text_of(body: &Map<String, Value>, name: &str) -> Result<String> {
     match body.get(name) {
-        Some(Value::String(text)) if !text.trim().is_empty() && text.chars().count() <= 256 => Ok(text.trim().to_owned()),
+        Some(Value::String(text)) if !text.trim().is_empty() && text.chars().count() <= 256 => {
+            Ok(text.trim().to_owned())
+        }
         Some(Value::String(_)) => Err(Error::bad_request(format!("{name} has 1 to 256 characters"))),
         Some(_) => Err(Error::bad_request(format!("{name} must be a string"))),
         None => Err(Error::bad_request(format!("{name} is needed"))),

@@ -38,10 +38,8 @@ impl Service {
     /// Refuses a set-up value that is not good any more.
     pub async fn check_set_up(&self, value: &str) -> Result<()> {
         let (hash, now) = (hash_of_value(value), self.clock.now());
-        let found = self
-            .store
-            .read(Scope::Server, move |tx| lookups::find(tx, LOOKUP, &hash).map_err(Error::from))
-            .await?;
+        let found =
+            self.store.read(Scope::Server, move |tx| lookups::find(tx, LOOKUP, &hash).map_err(Error::from)).await?;
         let live = found.is_some_and(|found| found.expires_at.is_none_or(|end| end > now));
         if live && !self.has_operators().await? { Ok(()) } else { Err(over()) }
     }

@@ -120,7 +120,8 @@ impl Service {
             choices.category = Some(category.id);
         }
         if let Some(word) = &answers.platform {
-            let platform = platform_named(word).ok_or_else(|| Error::bad_request("choose one of the kinds of device shown"))?;
+            let platform =
+                platform_named(word).ok_or_else(|| Error::bad_request("choose one of the kinds of device shown"))?;
             choices.platform = Some(platform.to_owned());
         }
         if let Some(word) = &answers.owner {

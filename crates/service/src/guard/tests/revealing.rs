@@ -151,13 +151,12 @@ async fn a_passcode_is_cleared_with_the_token_the_phone_entrusted() {
     w.ask(&ann, phone, Verb::Retire).await.unwrap();
     let removal = w.fetch(phone).await.unwrap();
     w.answer(&removal, muster_storage::commands::Ending::Acknowledged).await;
-    let left = w
-        .s
-        .store
-        .read(tenant, move |tx| {
-            tx.one("select count(*) from secret where tenant_id = $1", args![tenant], |row| row.int(0))
-        })
-        .await
-        .unwrap();
+    let left =
+        w.s.store
+            .read(tenant, move |tx| {
+                tx.one("select count(*) from secret where tenant_id = $1", args![tenant], |row| row.int(0))
+            })
+            .await
+            .unwrap();
     assert_eq!(left, Some(0));
 }
