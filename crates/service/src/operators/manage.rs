@@ -1,7 +1,7 @@
 //! Operators through the API: nobody gives what they do not hold, and the last owner stays.
 
 use muster_domain::roles;
-use muster_storage::{audit, credentials, operators, people, sessions, tokens};
+use muster_storage::{Tx, audit, credentials, operators, people, sessions, tokens};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -22,6 +22,17 @@ fn within_own(actor: &Actor, role: &str) -> Result<()> {
         "{} cannot give the role {role}: it holds rights that {} lacks",
         actor.name, actor.name
     )))
+}
+
+/// Refuses to change credentials or standing of an operator who holds more than the caller: a lesser
+/// role must not take over a greater one.
+pub(crate) fn may_touch(tx: &mut dyn Tx, tenant: Uuid, actor: &Actor, person: Uuid) -> Result<()> {
+    match operators::by_person(tx, tenant, person)? {
+        Some(operator) if !roles::within(&operator.role, None, &actor.role, actor.scopes.as_deref()) => {
+            Err(Error::forbidden("this person is an operator with more rights than the caller"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn unknown(id: Uuid) -> Error {

@@ -9,4 +9,4 @@ mod tokens;
 
 pub(crate) use keyboard::check_domain;
 pub use keyboard::{NewAdmin, NewKeyboardToken};
-pub(crate) use manage::{only, text_of};
+pub(crate) use manage::{may_touch, only, text_of};

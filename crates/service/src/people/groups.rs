@@ -2,18 +2,20 @@
 //! same transaction.
 
 use muster_storage::{
-    Tx, assignments, audit, device_states, devices, groups,
+    Tx, assignments, audit, devices, groups,
     groups::{Group, Member, MemberKind},
     people,
 };
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::users::{text, time_text};
+use super::{
+    mark,
+    users::{text, time_text},
+};
 use crate::{
-    Actor, Error, Result, Service,
+    Actor, Error, Ids, Result, Service,
     audit::{Act, subject},
-    documents::{Targets, enqueue_targets},
 };
 
 /// Members a group takes in one request, as Graph.
@@ -89,8 +91,11 @@ pub(crate) fn member_of_directory(tx: &mut dyn Tx, tenant: Uuid, id: Uuid) -> Re
 /// A reference as Graph writes it (`.../users/{id}`, `devices/`, `groups/`, `directoryObjects/`):
 /// the kind it insists on, and the id.
 pub(crate) fn parse_reference(reference: &str) -> Result<(Option<MemberKind>, Uuid)> {
-    let bad =
-        || Error::bad_request("@odata.id must end in users/{id}, devices/{id}, groups/{id} or directoryObjects/{id}");
+    let bad = || {
+        Error::bad_request(
+            "@odata.id must end in users/{id}, devices/{id}, groups/{id} or directoryObjects/{id}",
+        )
+    };
     let path = reference.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
     let normal = path.replace("('", "/").replace("')", "");
     let mut parts = normal.rsplit('/');
@@ -114,7 +119,14 @@ fn resolve(tx: &mut dyn Tx, tenant: Uuid, reference: &str) -> Result<Member> {
 }
 
 /// Adds a member and marks what follows; answers whether it was new.
-pub(crate) fn add(tx: &mut dyn Tx, tenant: Uuid, group: Uuid, member: Member, now: i64) -> Result<bool> {
+pub(crate) fn add(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    group: Uuid,
+    member: Member,
+    ids: &mut Ids,
+    now: i64,
+) -> Result<bool> {
     if member.kind == MemberKind::Group {
         let around = groups::groups_of(tx, tenant, Member { kind: MemberKind::Group, id: group })?;
         if member.id == group || around.contains(&member.id) {
@@ -123,34 +135,9 @@ pub(crate) fn add(tx: &mut dyn Tx, tenant: Uuid, group: Uuid, member: Member, no
     }
     let added = groups::add_member(tx, tenant, group, member, now)?;
     if added {
-        mark(tx, tenant, member)?;
+        mark::member(tx, tenant, member, ids, now)?;
     }
     Ok(added)
-}
-
-/// Marks the devices whose desired state a membership of `member` may change.
-fn mark(tx: &mut dyn Tx, tenant: Uuid, member: Member) -> Result<()> {
-    let mut members = vec![member];
-    if member.kind == MemberKind::Group {
-        members = groups::transitive_members(tx, tenant, member.id)?;
-    }
-    for member in members {
-        mark_member(tx, tenant, member)?;
-    }
-    Ok(())
-}
-
-fn mark_member(tx: &mut dyn Tx, tenant: Uuid, member: Member) -> Result<()> {
-    match member.kind {
-        MemberKind::User => device_states::mark_person_dirty(tx, tenant, member.id)?,
-        MemberKind::Device => {
-            if let Some(device) = devices::by_directory_id(tx, tenant, member.id)? {
-                device_states::mark_device_dirty(tx, tenant, device.id)?;
-            }
-        }
-        MemberKind::Group => {}
-    }
-    Ok(())
 }
 
 impl Service {
@@ -180,18 +167,15 @@ impl Service {
             modified_at: now,
         };
         let entry = self.group_entry(actor, "Create", "Create a group", &group, now);
-        let view = group_view(&group);
-        let job = self.random.id(now);
+        let (view, ids) = (group_view(&group), self.ids(now));
         self.store
             .write(tenant, move |tx| {
+                let mut ids = ids.clone();
                 groups::insert(tx, tenant, &group)?;
-                let mut added = Vec::new();
                 for reference in &members {
                     let member = resolve(tx, tenant, reference)?;
-                    add(tx, tenant, group.id, member, now)?;
-                    added.push(member);
+                    add(tx, tenant, group.id, member, &mut ids, now)?;
                 }
-                enqueue_targets(tx, tenant, job, &Targets::members(&added), now)?;
                 Ok::<_, Error>(audit::record(tx, tenant, &entry)?)
             })
             .await?;
@@ -248,11 +232,10 @@ impl Service {
         let (tenant, now) = (actor.tenant, self.clock.now());
         let before = self.group(tenant, id).await?;
         let entry = self.group_entry(actor, "Delete", "Delete a group", &before, now);
-        let job = self.random.id(now);
+        let ids = self.ids(now);
         self.store
             .write(tenant, move |tx| {
-                let members = groups::transitive_members(tx, tenant, id)?;
-                enqueue_targets(tx, tenant, job, &Targets::members(&members), now)?;
+                mark::inside(tx, tenant, id, &mut ids.clone(), now)?;
                 assignments::forget_group(tx, tenant, id)?;
                 if !groups::remove(tx, tenant, id)? {
                     return Err(unknown_group(id));
@@ -270,21 +253,21 @@ impl Service {
         let (tenant, now, single) = (actor.tenant, self.clock.now(), references.len() == 1);
         let before = self.group(tenant, id).await?;
         let mut entry = self.group_entry(actor, "Create", "Add group members", &before, now);
+        let ids = self.ids(now);
         for reference in &references {
             entry.resources.push(subject("directoryObject", parse_reference(reference)?.1, None));
         }
-        let job = self.random.id(now);
         self.store
             .write(tenant, move |tx| {
                 groups::by_id(tx, tenant, id)?.ok_or_else(|| unknown_group(id))?;
+                let mut ids = ids.clone();
                 // All or nothing: every reference is resolved before the first is added.
                 let members = references
                     .iter()
                     .map(|reference| resolve(tx, tenant, reference))
                     .collect::<Result<Vec<_>>>()?;
-                enqueue_targets(tx, tenant, job, &Targets::members(&members), now)?;
                 for member in members {
-                    let added = add(tx, tenant, id, member, now)?;
+                    let added = add(tx, tenant, id, member, &mut ids, now)?;
                     if single && !added {
                         return Err(Error::refused(
                             crate::Kind::BadRequest,
@@ -304,13 +287,12 @@ impl Service {
         let before = self.group(tenant, id).await?;
         let mut entry = self.group_entry(actor, "Delete", "Remove a group member", &before, now);
         entry.resources.push(subject("directoryObject", member, None));
-        let job = self.random.id(now);
+        let ids = self.ids(now);
         self.store
             .write(tenant, move |tx| {
                 let removed = groups::remove_member(tx, tenant, id, member)?
                     .ok_or_else(|| Error::not_found(format!("{member} is not a member of this group")))?;
-                mark(tx, tenant, removed)?;
-                enqueue_targets(tx, tenant, job, &Targets::members(&[removed]), now)?;
+                mark::member(tx, tenant, removed, &mut ids.clone(), now)?;
                 Ok::<_, Error>(audit::record(tx, tenant, &entry)?)
             })
             .await

@@ -1,12 +1,15 @@
 //! Licences: one product, as many seats as the tenant says (without limit by default). A person
 //! without the licence cannot enroll; devices they have stay.
 
-use muster_storage::{Tx, people, tenants};
+use muster_storage::{Tx, audit, people, tenants};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::users::{SKU_ID, SKU_PART_NUMBER, find_person, unknown_user, user_view};
-use crate::{Actor, Error, Kind, Result, Service};
+use super::{
+    mark,
+    users::{SKU_ID, SKU_PART_NUMBER, find_person, unknown_user, user_view},
+};
+use crate::{Actor, Error, Kind, Result, Service, audit::Act, operators::only};
 
 /// The tenant's licensing settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +73,10 @@ impl Service {
             return Err(Error::bad_request("the same licence cannot be added and removed at once"));
         }
         let (tenant, now, key) = (actor.tenant, self.clock.now(), id_or_name.to_owned());
+        let before = self.person(tenant, id_or_name).await?;
+        let named = (before.id, before.user_principal_name.as_str());
+        let entry = self.user_entry(actor, ("Action", "Change a user's licences"), named, now);
+        let ids = self.ids(now);
         let person = self
             .store
             .write(tenant, move |tx| {
@@ -92,6 +99,8 @@ impl Service {
                     return Err(Error::conflict("the user changed meanwhile; read it again"));
                 }
                 person.version += 1;
+                mark::person(tx, tenant, person.id, &mut ids.clone(), now)?;
+                audit::record(tx, tenant, &entry)?;
                 Ok(person)
             })
             .await?;
@@ -124,6 +133,39 @@ impl Service {
         });
         let Value::Object(row) = row else { return Err(Error::internal("a literal object")) };
         Ok(row)
+    }
+
+    /// Changes the licensing settings: `seats` (null for no limit) and `assignToNewUsers`.
+    pub async fn change_licensing(&self, actor: &Actor, body: Map<String, Value>) -> Result<()> {
+        only(&body, &["seats", "assignToNewUsers"])?;
+        match body.get("seats") {
+            None | Some(Value::Null) => {}
+            Some(seats) if seats.as_i64().is_some_and(|seats| (0..=i64::from(i32::MAX)).contains(&seats)) => {}
+            Some(_) => return Err(Error::bad_request("seats must be a whole number from 0, or null for no limit")),
+        }
+        if body.get("assignToNewUsers").is_some_and(|flag| !flag.is_boolean()) {
+            return Err(Error::bad_request("assignToNewUsers must be true or false"));
+        }
+        let (tenant, now) = (actor.tenant, self.clock.now());
+        let act = Act {
+            operation: "Patch",
+            activity: "Change licensing",
+            category: "Organization",
+            component: "licensing",
+        };
+        let entry = self.audit_entry(actor, act, now);
+        self.store
+            .write(tenant, move |tx| {
+                super::settings::change(tx, tenant, |settings| {
+                    let section = settings.entry("licensing").or_insert_with(|| json!({}));
+                    for (name, value) in &body {
+                        section[name] = value.clone();
+                    }
+                    Ok(())
+                })?;
+                Ok::<_, Error>(audit::record(tx, tenant, &entry)?)
+            })
+            .await
     }
 
     /// The licensing settings and how many seats are taken.

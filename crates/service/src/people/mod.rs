@@ -5,14 +5,19 @@
 
 mod enrolling;
 mod groups;
+mod import;
+mod leavers;
 mod licences;
 mod managed_apple_account;
+mod mark;
 mod organization;
 pub(crate) mod settings;
+mod tenant_settings;
 mod users;
 
 pub use enrolling::{CategoryChoice, ChoiceAnswers, NextChoice, Terms, platform_named};
 pub use groups::group_view;
+pub use import::ImportKind;
 pub use licences::Licensing;
 pub(crate) use licences::seat_for_new;
 pub(crate) use managed_apple_account::managed_apple_account;

@@ -1,10 +1,16 @@
 //! Graph's users: make, change, disable, delete, restore.
 
-use muster_storage::{self as storage, Tx, credentials, operators, people, people::Person, sessions, tenants, tokens};
+use muster_storage::{self as storage, Tx, audit, credentials, operators, people, people::Person, sessions, tenants, tokens};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::{Actor, Error, Result, Service, sign_in::password};
+use super::mark;
+use crate::{
+    Actor, Error, Result, Service,
+    audit::{Act, subject},
+    operators::may_touch,
+    sign_in::password,
+};
 
 /// Id of the one licence there is: the same on every server.
 pub const SKU_ID: Uuid = Uuid::from_u128(0x4d55_5354_4552_4000_8000_0000_0000_0001);
@@ -174,6 +180,20 @@ pub(crate) fn keep_an_owner(tx: &mut dyn Tx, tenant: Uuid, person: Uuid) -> Resu
 }
 
 impl Service {
+    /// The audit row of an act on a person.
+    pub(super) fn user_entry(
+        &self,
+        actor: &Actor,
+        (operation, activity): (&'static str, &'static str),
+        (id, name): (Uuid, &str),
+        now: i64,
+    ) -> audit::Entry {
+        let act = Act { operation, activity, category: "User", component: "user" };
+        let mut entry = self.audit_entry(actor, act, now);
+        entry.resources.push(subject("user", id, Some(name)));
+        entry
+    }
+
     /// Makes a person from Graph's body of POST /users.
     pub async fn create_user(&self, actor: &Actor, body: Map<String, Value>) -> Result<Map<String, Value>> {
         let tenant = actor.tenant;
@@ -208,6 +228,7 @@ impl Service {
             created_at: now,
             modified_at: now,
         };
+        let entry = self.user_entry(actor, ("Create", "Create a user"), (person.id, &person.user_principal_name), now);
         let person = self
             .store
             .write(tenant, move |tx| {
@@ -220,6 +241,7 @@ impl Service {
                         credentials::Password { hash: hash.clone(), must_change: *must_change, changed_at: now };
                     credentials::set_password(tx, tenant, person.id, &password)?;
                 }
+                audit::record(tx, tenant, &entry)?;
                 Ok::<_, Error>(person)
             })
             .await?;
@@ -249,9 +271,16 @@ impl Service {
         }
         let now = self.clock.now();
         let id = before.id;
+        let mut entry = self.user_entry(actor, ("Patch", "Change a user"), (id, &before.user_principal_name), now);
+        // Names of what changed; values of people are personal and stay out.
+        entry.resources[0].modified = body.keys().map(|name| (name.clone(), None, None)).collect();
+        let (ids, caller) = (self.ids(now), actor.clone());
         self.store
             .write(tenant, move |tx| {
                 let mut person = people::by_id(tx, tenant, id)?.ok_or_else(|| unknown_user(id))?;
+                if ["passwordProfile", "accountEnabled", "userPrincipalName"].iter().any(|name| body.contains_key(*name)) {
+                    may_touch(tx, tenant, &caller, id)?;
+                }
                 if let Some(name) = text(&body, "displayName")? {
                     person.display_name = name
                         .filter(|name| !name.trim().is_empty())
@@ -293,7 +322,8 @@ impl Service {
                     password.must_change = must_change;
                     credentials::set_password(tx, tenant, id, &password)?;
                 }
-                Ok::<_, Error>(())
+                mark::person(tx, tenant, id, &mut ids.clone(), now)?;
+                Ok::<_, Error>(audit::record(tx, tenant, &entry)?)
             })
             .await
     }
@@ -301,11 +331,14 @@ impl Service {
     /// Deletes a person: everything they could do ends at once, the record waits 30 days.
     pub async fn delete_user(&self, actor: &Actor, id_or_name: &str) -> Result<()> {
         let tenant = actor.tenant;
-        let id = self.person(tenant, id_or_name).await?.id;
-        let now = self.clock.now();
+        let person = self.person(tenant, id_or_name).await?;
+        let (id, now) = (person.id, self.clock.now());
+        let entry = self.user_entry(actor, ("Delete", "Delete a user"), (id, &person.user_principal_name), now);
+        let (ids, caller) = (self.ids(now), actor.clone());
         self.store
             .write(tenant, move |tx| {
                 let mut person = people::by_id(tx, tenant, id)?.ok_or_else(|| unknown_user(id))?;
+                may_touch(tx, tenant, &caller, id)?;
                 keep_an_owner(tx, tenant, id)?;
                 person.deleted_at = Some(now);
                 person.modified_at = now;
@@ -315,15 +348,17 @@ impl Service {
                 operators::remove(tx, tenant, id)?;
                 tokens::revoke_of_person(tx, tenant, id, now)?;
                 sessions::remove_of_person(tx, tenant, id, None)?;
-                Ok::<_, Error>(())
+                mark::person(tx, tenant, id, &mut ids.clone(), now)?;
+                Ok::<_, Error>(audit::record(tx, tenant, &entry)?)
             })
             .await
     }
 
     /// Brings a deleted person back, without roles and tokens.
     pub async fn restore_user(&self, actor: &Actor, id: Uuid) -> Result<Map<String, Value>> {
-        let tenant = actor.tenant;
-        let now = self.clock.now();
+        let (tenant, now) = (actor.tenant, self.clock.now());
+        let entry = self.user_entry(actor, ("Action", "Restore a user"), (id, ""), now);
+        let ids = self.ids(now);
         let person = self
             .store
             .write(tenant, move |tx| {
@@ -335,10 +370,29 @@ impl Service {
                 if !people::update(tx, tenant, &person).map_err(unique_name)? {
                     return Err(Error::conflict("the user changed meanwhile; read it again"));
                 }
+                mark::person(tx, tenant, id, &mut ids.clone(), now)?;
+                audit::record(tx, tenant, &entry)?;
                 Ok::<_, Error>(person)
             })
             .await?;
         Ok(user_view(&person))
+    }
+
+    /// Deleted people that can still be restored.
+    pub async fn deleted_users(&self, tenant: Uuid) -> Result<Vec<Map<String, Value>>> {
+        let now = self.clock.now();
+        let mut views = Vec::new();
+        let mut after = Uuid::nil();
+        loop {
+            let page = self
+                .store
+                .read(tenant, move |tx| people::deleted_page(tx, tenant, after, 1000).map_err(Error::from))
+                .await?;
+            let Some(last) = page.last() else { return Ok(views) };
+            after = last.id;
+            let restorable = |person: &&Person| person.deleted_at.is_some_and(|at| now - at < RESTORABLE);
+            views.extend(page.iter().filter(restorable).map(user_view));
+        }
     }
 
     /// Removes people whose 30 days in deletion are over.
