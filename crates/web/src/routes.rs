@@ -134,6 +134,16 @@ pub fn table() -> Vec<Route> {
         Public Open POST "/mdm/apple/enroll/byod" crate::apple::enrollment::BODY_LIMIT, None, crate::apple::enrollment::byod, "Enrollment profile of an account-driven User Enrollment";
         Public Open POST "/mdm/apple/enroll/adde" crate::apple::enrollment::BODY_LIMIT, None, crate::apple::enrollment::adde, "Enrollment profile of an account-driven Device Enrollment";
 
+        // People, beyond Graph
+        Admin Operator GET "/muster/v1/users/{id}" 0, Some(Permission::UserRead), crate::muster::people::user, "Managed Apple Account and second factor of a person";
+        Admin Operator PATCH "/muster/v1/users/{id}" 16 * KIB, Some(Permission::UserReadWrite), crate::muster::people::change_user, "Set the Managed Apple Account of a person";
+        Admin Operator GET "/muster/v1/licensing" 0, Some(Permission::OrganizationRead), crate::muster::people::licensing, "Seats of the licence";
+        Admin Operator PATCH "/muster/v1/licensing" 16 * KIB, Some(Permission::OrganizationReadWrite), crate::muster::people::change_licensing, "Set the number of seats";
+        Admin Operator GET "/muster/v1/tenantSettings" 0, Some(Permission::OrganizationRead), crate::muster::people::settings, "Settings of sign-in and enrollment";
+        Admin Operator PATCH "/muster/v1/tenantSettings" 64 * KIB, Some(Permission::OrganizationReadWrite), crate::muster::people::change_settings, "Change settings of sign-in and enrollment";
+        Admin Operator POST "/muster/v1/imports/users" 8 * MIB, Some(Permission::Import), crate::muster::people::import_users, "Import people from CSV; a preview unless commit=true";
+        Admin Operator POST "/muster/v1/imports/memberships" 8 * MIB, Some(Permission::Import), crate::muster::people::import_memberships, "Import memberships from CSV; a preview unless commit=true";
+
         // Operation
         Admin Open GET "/healthz" 0, None, crate::operation::healthz, "The process answers";
         Admin Open GET "/readyz" 0, None, crate::operation::readyz, "The database answers";

@@ -7,3 +7,4 @@ pub mod emergency_stop;
 pub mod guard_settings;
 mod json;
 pub mod operators;
+pub mod people;

@@ -5,6 +5,7 @@ mod devices;
 mod directory;
 mod documents;
 mod events;
+mod leavers;
 mod organization;
 
 use super::registry::Resource;
@@ -15,6 +16,7 @@ pub fn all() -> Vec<Resource> {
     rows.extend(actions::rows());
     rows.extend(devices::rows());
     rows.extend(directory::rows());
+    rows.extend(leavers::rows());
     rows.extend(organization::rows());
     rows.extend(documents::rows());
     rows.extend(events::rows());
