@@ -135,6 +135,32 @@ pub struct TestService {
 }
 
 impl TestService {
+    /// Records of a UDID, newest first.
+    pub async fn device_ids_by_udid(&self, tenant: uuid::Uuid, udid: &str) -> Vec<uuid::Uuid> {
+        let udid = udid.to_owned();
+        let read = move |tx: &mut dyn muster_storage::Tx| muster_storage::devices::by_udid(tx, tenant, &udid);
+        let found = self.service.store.read(tenant, read).await.expect("the test's database answers");
+        found.into_iter().map(|device| device.id).collect()
+    }
+
+    /// Most devices a person may enroll.
+    pub async fn set_device_limit(&self, tenant: uuid::Uuid, limit: i64) {
+        let now = self.clock.now_ms();
+        let document = muster_storage::documents::Document {
+            kind: "deviceEnrollmentConfigurations".into(),
+            id: self.service.random.id(now),
+            odata_type: "deviceEnrollmentLimitConfiguration".into(),
+            display_name: "All users and all devices".into(),
+            body: format!("{{\"limit\":{limit}}}"),
+            priority: Some(0),
+            version: 1,
+            created_at: now,
+            modified_at: now,
+        };
+        let write = move |tx: &mut dyn muster_storage::Tx| muster_storage::documents::insert(tx, tenant, &document);
+        self.service.store.write(tenant, write).await.expect("the test's database answers");
+    }
+
     /// Every event in a tenant's outbox, oldest first: kind and JSON body.
     pub async fn events(&self, tenant: uuid::Uuid) -> Vec<(String, String)> {
         let read =

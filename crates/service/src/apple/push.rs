@@ -23,10 +23,11 @@ pub fn push_soon(
     ids: &mut Ids,
     now: i64,
 ) -> muster_storage::Result<()> {
-    push_at(tx, tenant, enrollment, ids, now, now)
+    enqueue(tx, tenant, enrollment, ids, &enrollment.to_string(), now, now)
 }
 
-/// Asks the enrollment's device to connect at a time. An earlier one that waits already wins.
+/// Asks the enrollment's device to connect at a later time, beside what is asked now. Of several
+/// later times the earliest counts.
 pub fn push_at(
     tx: &mut dyn Tx,
     tenant: Uuid,
@@ -35,18 +36,22 @@ pub fn push_at(
     at: i64,
     now: i64,
 ) -> muster_storage::Result<()> {
-    jobs::enqueue(
-        tx,
-        &jobs::NewJob {
-            id: ids.next(),
-            tenant,
-            kind: PUSH_JOB,
-            coalesce_key: Some(&enrollment.to_string()),
-            payload: &json!({ "enrollment": enrollment }).to_string(),
-            run_at: at,
-            now,
-        },
-    )
+    enqueue(tx, tenant, enrollment, ids, &format!("{enrollment} later"), at, now)
+}
+
+fn enqueue(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    enrollment: Uuid,
+    ids: &mut Ids,
+    key: &str,
+    at: i64,
+    now: i64,
+) -> muster_storage::Result<()> {
+    let payload = json!({ "enrollment": enrollment }).to_string();
+    let id = ids.next();
+    let job = jobs::NewJob { id, tenant, kind: PUSH_JOB, coalesce_key: Some(key), payload: &payload, run_at: at, now };
+    jobs::enqueue(tx, &job)
 }
 
 /// What to do with a push job after a try.

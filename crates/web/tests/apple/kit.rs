@@ -181,7 +181,7 @@ impl Site {
         let signed = cms::verify_attached(signed, asn1::Limits::default(), Legacy::default()).unwrap();
         let profile = EnrollmentProfile::decode(&signed.content).unwrap();
         let (key, identity) = self.scep(&profile).await;
-        Phone { key, identity, ids, profile, bearer }
+        Phone { key, identity, ids, profile, bearer, serial: None }
     }
 
     pub async fn scep(&self, profile: &EnrollmentProfile) -> (KeyPair, Certificate) {
@@ -247,6 +247,8 @@ pub struct Phone {
     pub ids: EnrollmentIds,
     pub profile: EnrollmentProfile,
     pub bearer: Option<String>,
+    /// A serial number other than its own.
+    pub serial: Option<String>,
 }
 
 impl Phone {
@@ -295,7 +297,7 @@ impl Phone {
             os_version: Some("17.4".into()),
             build_version: Some("21E219".into()),
             product_name: Some("iPhone14,5".into()),
-            serial_number: (!own).then(|| format!("S{}", self.ids.device_id())),
+            serial_number: (!own).then(|| self.serial.clone().unwrap_or_else(|| format!("S{}", self.ids.device_id()))),
             ..Default::default()
         })
     }
