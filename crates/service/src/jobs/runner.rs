@@ -50,6 +50,7 @@ impl Service {
                 () = self.store.job_enqueued(), if running.len() < AT_ONCE => {}
                 () = tokio::time::sleep_until(poll_at), if running.len() < AT_ONCE => {}
                 _ = tick.tick() => {
+                    self.tell_metrics();
                     let now = self.clock.now();
                     for periodic in SCHEDULE {
                         let due = last_run.get(periodic.name).is_none_or(|last| now - last >= periodic.every || now < *last);
@@ -100,6 +101,16 @@ impl Service {
             self.seal_audit(tenant).await?;
         }
         Ok(ran)
+    }
+
+    /// The store's counters, for `/metrics`.
+    fn tell_metrics(&self) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let counters = self.store.counters();
+        metrics::counter!("muster_store_statements_total").absolute(counters.statements.load(Relaxed));
+        metrics::counter!("muster_store_closures_total").absolute(counters.closures.load(Relaxed));
+        metrics::counter!("muster_store_commits_total").absolute(counters.commits.load(Relaxed));
+        metrics::counter!("muster_store_retries_total").absolute(counters.retries.load(Relaxed));
     }
 
     async fn every_tenant(&self) -> Result<Vec<Uuid>> {
