@@ -4,7 +4,7 @@ use muster_domain::guard::{Settings, release_after, stopped};
 use muster_storage::{
     Tx, actions,
     approvals::{self, Approval, Decision},
-    guard, operators,
+    guard, operators, people, sessions,
 };
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -75,6 +75,11 @@ pub(super) fn take_effect(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, approval
                 .and_then(Value::as_str)
                 .and_then(|id| id.parse::<Uuid>().ok())
                 .ok_or_else(|| Error::internal("an owner request without a person"))?;
+            if people::by_id(tx, tenant, person)?.is_none() {
+                approvals::settle(tx, tenant, approval.id, "void")?;
+                return Ok(());
+            }
+            sessions::remove_of_person(tx, tenant, person, None)?;
             let operator = operators::Operator {
                 person_id: person,
                 role: "owner".into(),

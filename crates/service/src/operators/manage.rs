@@ -7,8 +7,9 @@ use uuid::Uuid;
 
 use super::keyboard::known_role;
 use crate::{
-    Actor, Error, Result, Service,
+    Actor, Error, PrincipalKind, Result, Service,
     audit::{Act, subject},
+    guard::OwnerRole,
     people::{keep_an_owner, time_text},
 };
 
@@ -33,6 +34,15 @@ pub(crate) fn may_touch(tx: &mut dyn Tx, tenant: Uuid, actor: &Actor, person: Uu
         }
         _ => Ok(()),
     }
+}
+
+/// What became of giving a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoleGiven {
+    /// The person.
+    pub person: Uuid,
+    /// The approval it waits for; none: it is given.
+    pub approval: Option<Uuid>,
 }
 
 fn unknown(id: Uuid) -> Error {
@@ -65,11 +75,20 @@ impl Service {
             .await
     }
 
-    /// Gives a person a role, or another one. The cooling period begins anew.
-    pub async fn give_role(&self, actor: &Actor, user: &str, role: &str) -> Result<Uuid> {
+    /// Gives a person a role, or another one. The cooling period begins anew. The owner role is only
+    /// asked for here: it takes a second person and a day (design, ruling 3).
+    pub async fn give_role(&self, actor: &Actor, user: &str, role: &str) -> Result<RoleGiven> {
         within_own(actor, role)?;
         let (tenant, now) = (actor.tenant, self.clock.now());
         let person = self.person(tenant, user).await?;
+        if role == "owner" && actor.kind != PrincipalKind::CommandLine {
+            let id = person.id;
+            let before = self.store.read(tenant, move |tx| operators::by_person(tx, tenant, id)).await?;
+            if before.is_none_or(|before| before.role != role) {
+                let approval = self.request_owner_role(actor, OwnerRole { person: id }).await?;
+                return Ok(RoleGiven { person: id, approval: Some(approval.id) });
+            }
+        }
         let act = Act { operation: "Patch", activity: "Give a role", category: "Role", component: "operator" };
         let mut entry = self.audit_entry(actor, act, now);
         let mut resource = subject("operator", person.id, Some(&person.user_principal_name));
@@ -96,7 +115,7 @@ impl Service {
                 Ok(audit::record(tx, tenant, &entry)?)
             })
             .await?;
-        Ok(id)
+        Ok(RoleGiven { person: id, approval: None })
     }
 
     /// Takes a person's role, their sessions and the tokens they made.

@@ -9,4 +9,5 @@ mod tokens;
 
 pub(crate) use keyboard::check_domain;
 pub use keyboard::{NewAdmin, NewKeyboardToken};
+pub use manage::RoleGiven;
 pub(crate) use manage::{may_touch, only, text_of};

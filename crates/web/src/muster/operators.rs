@@ -4,9 +4,10 @@ use axum::{
     Extension, Json,
     extract::{Path, State},
     http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
 };
 use muster_domain::roles::{self, Permission};
-use muster_service::{Actor, sign_in};
+use muster_service::{Actor, operators::RoleGiven, sign_in};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -45,11 +46,20 @@ pub async fn create_operator(
     State(app): State<App>,
     Extension(actor): Extension<Actor>,
     body: Body,
-) -> Result<(StatusCode, Json<Value>), Problem> {
+) -> Result<Response, Problem> {
     only(&body, &["user", "userPrincipalName", "role"])?;
     let user = text(&body, if body.0.contains_key("user") { "user" } else { "userPrincipalName" })?;
-    let id = app.service.give_role(&actor, user, text(&body, "role")?).await?;
-    Ok((StatusCode::CREATED, Json(operator(&app, &actor, id).await?)))
+    let given = app.service.give_role(&actor, user, text(&body, "role")?).await?;
+    role_answer(&app, &actor, given, StatusCode::CREATED).await
+}
+
+/// The operator; 202 with `x-muster-approval` where the role waits for a second person.
+async fn role_answer(app: &App, actor: &Actor, given: RoleGiven, done: StatusCode) -> Result<Response, Problem> {
+    let row = operator(app, actor, given.person).await?;
+    Ok(match given.approval {
+        Some(id) => (StatusCode::ACCEPTED, [("x-muster-approval", id.to_string())], Json(row)).into_response(),
+        None => (done, Json(row)).into_response(),
+    })
 }
 
 /// PATCH /muster/v1/operators/{id} `{role}`
@@ -58,10 +68,10 @@ pub async fn change_operator(
     Extension(actor): Extension<Actor>,
     Path(id): Path<Uuid>,
     body: Body,
-) -> Answer {
+) -> Result<Response, Problem> {
     only(&body, &["role"])?;
-    app.service.give_role(&actor, &id.to_string(), text(&body, "role")?).await?;
-    Ok(Json(operator(&app, &actor, id).await?))
+    let given = app.service.give_role(&actor, &id.to_string(), text(&body, "role")?).await?;
+    role_answer(&app, &actor, given, StatusCode::OK).await
 }
 
 /// DELETE /muster/v1/operators/{id}

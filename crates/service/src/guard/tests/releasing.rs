@@ -9,7 +9,7 @@ use muster_domain::{
 use muster_storage::{TxExt, args, commands::Ending};
 use uuid::Uuid;
 
-use super::world::{World, code, settings_of_a_small_fleet};
+use super::world::{World, code, on_both, settings_of_a_small_fleet};
 use crate::{
     Actor,
     actions::{BulkRequest, device_re_enrolled, device_taken_over},
@@ -136,180 +136,180 @@ async fn h2_the_daily_ceiling_is_a_share_of_the_fleet() {
     assert_eq!((w.count("queued").await, run.again_at), (8, None));
 }
 
-#[tokio::test]
-async fn h2_one_principal_at_its_limit_holds_up_nobody_else() {
-    let w = World::new().await;
-    let (ann, eve) = (w.operator("ann", "administrator").await, w.operator("eve", "administrator").await);
-    let bob = w.operator("bob", "owner").await;
-    for (n, phone) in phones(&w, 40).await.into_iter().enumerate() {
-        let asker = if n < 39 { &ann } else { &eve };
-        let approval = w.ask(asker, phone, Verb::Wipe).await.unwrap().approval.unwrap();
+on_both! {
+    async fn h2_one_principal_at_its_limit_holds_up_nobody_else(w) {
+        let (ann, eve) = (w.operator("ann", "administrator").await, w.operator("eve", "administrator").await);
+        let bob = w.operator("bob", "owner").await;
+        for (n, phone) in phones(&w, 40).await.into_iter().enumerate() {
+            let asker = if n < 39 { &ann } else { &eve };
+            let approval = w.ask(asker, phone, Verb::Wipe).await.unwrap().approval.unwrap();
+            w.s.decide_approval(&bob, approval, Decide::Approve).await.unwrap();
+        }
+        assert_eq!(w.count("queued").await, 11, "ten of one, and the other's one");
+    }
+}
+
+on_both! {
+    async fn h3_bulk_waits_ten_minutes_and_can_be_taken_back(w) {
+        let (ann, bob) = (w.operator("ann", "administrator").await, w.operator("bob", "administrator").await);
+        let phones = phones(&w, 6).await;
+        let asked = w.s.request_bulk_action(&ann, bulk(Verb::Wipe, &phones)).await.unwrap();
+        assert_eq!(asked.successful.len(), 6);
+        let approval = asked.approval.expect("one approval for all");
         w.s.decide_approval(&bob, approval, Decide::Approve).await.unwrap();
+        w.s.clock.advance(10 * MINUTE - 1);
+        w.s.release_all(w.tenant).await.unwrap();
+        assert_eq!(w.count("queued").await, 0, "ten minutes to think again");
+        w.s.decide_approval(&ann, approval, Decide::Cancel).await.unwrap();
+        w.s.clock.advance(DAY);
+        w.s.release_all(w.tenant).await.unwrap();
+        for phone in &phones {
+            assert!(w.fetch(*phone).await.is_none(), "zero devices affected");
+            assert_eq!(w.state_on(*phone, "wipe").await, "canceled");
+        }
+
+        // Not taken back, it goes.
+        let asked = w.s.request_bulk_action(&ann, bulk(Verb::Wipe, &phones)).await.unwrap();
+        w.s.decide_approval(&bob, asked.approval.unwrap(), Decide::Approve).await.unwrap();
+        w.s.clock.advance(10 * MINUTE);
+        w.s.release_all(w.tenant).await.unwrap();
+        assert_eq!(w.count("queued").await, 6);
     }
-    assert_eq!(w.count("queued").await, 11, "ten of one, and the other's one");
 }
 
-#[tokio::test]
-async fn h3_bulk_waits_ten_minutes_and_can_be_taken_back() {
-    let w = World::new().await;
-    let (ann, bob) = (w.operator("ann", "administrator").await, w.operator("bob", "administrator").await);
-    let phones = phones(&w, 6).await;
-    let asked = w.s.request_bulk_action(&ann, bulk(Verb::Wipe, &phones)).await.unwrap();
-    assert_eq!(asked.successful.len(), 6);
-    let approval = asked.approval.expect("one approval for all");
-    w.s.decide_approval(&bob, approval, Decide::Approve).await.unwrap();
-    w.s.clock.advance(10 * MINUTE - 1);
-    w.s.release_all(w.tenant).await.unwrap();
-    assert_eq!(w.count("queued").await, 0, "ten minutes to think again");
-    w.s.decide_approval(&ann, approval, Decide::Cancel).await.unwrap();
-    w.s.clock.advance(DAY);
-    w.s.release_all(w.tenant).await.unwrap();
-    for phone in &phones {
-        assert!(w.fetch(*phone).await.is_none(), "zero devices affected");
-        assert_eq!(w.state_on(*phone, "wipe").await, "canceled");
+on_both! {
+    async fn h1_bulk_is_one_approval_over_a_frozen_list_with_an_estimated_end(w) {
+        let (ann, bob) = (w.operator("ann", "administrator").await, w.operator("bob", "administrator").await);
+        let phones = phones(&w, 25).await;
+        let byod = w.device("iOS", "appleUserEnrollment", "personal", None).await;
+        let own = w.device("iOS", "userEnrollment", "personal", None).await;
+        let nobody = w.s.random.id(w.now());
+        let mut wanted = phones.clone();
+        wanted.extend([byod, own, nobody]);
+        let asked = w.s.request_bulk_action(&ann, bulk(Verb::Wipe, &wanted)).await.unwrap();
+        assert_eq!((asked.not_supported, asked.failed, asked.not_found), (vec![byod], vec![own], vec![nobody]));
+        assert_eq!(asked.successful.len(), 25);
+        let approval = w.s.approval(w.tenant, asked.approval.unwrap()).await.unwrap();
+        assert_eq!(approval.subjects, asked.successful, "the list is frozen");
+        // Ten an hour, after the hold: 10, 10, 5.
+        assert_eq!(asked.estimated_end, Some(w.now() + 10 * MINUTE + 2 * HOUR));
+        w.s.decide_approval(&bob, approval.id, Decide::Approve).await.unwrap();
+        w.s.clock.advance(10 * MINUTE);
+        let run = w.s.release_all(w.tenant).await.unwrap();
+        assert_eq!((run.actions.len(), run.again_at), (10, Some(w.now() + HOUR)));
+        w.s.clock.advance(2 * HOUR);
+        w.s.release_all(w.tenant).await.unwrap();
+        assert_eq!(w.count("queued").await, 20);
+        w.s.clock.advance(HOUR);
+        w.s.release_all(w.tenant).await.unwrap();
+        let state = w.s.bulk_action(w.tenant, asked.bulk).await.unwrap();
+        assert_eq!(state.states.get("queued"), Some(&25));
     }
-
-    // Not taken back, it goes.
-    let asked = w.s.request_bulk_action(&ann, bulk(Verb::Wipe, &phones)).await.unwrap();
-    w.s.decide_approval(&bob, asked.approval.unwrap(), Decide::Approve).await.unwrap();
-    w.s.clock.advance(10 * MINUTE);
-    w.s.release_all(w.tenant).await.unwrap();
-    assert_eq!(w.count("queued").await, 6);
 }
 
-#[tokio::test]
-async fn h1_bulk_is_one_approval_over_a_frozen_list_with_an_estimated_end() {
-    let w = World::new().await;
-    let (ann, bob) = (w.operator("ann", "administrator").await, w.operator("bob", "administrator").await);
-    let phones = phones(&w, 25).await;
-    let byod = w.device("iOS", "appleUserEnrollment", "personal", None).await;
-    let own = w.device("iOS", "userEnrollment", "personal", None).await;
-    let nobody = w.s.random.id(w.now());
-    let mut wanted = phones.clone();
-    wanted.extend([byod, own, nobody]);
-    let asked = w.s.request_bulk_action(&ann, bulk(Verb::Wipe, &wanted)).await.unwrap();
-    assert_eq!((asked.not_supported, asked.failed, asked.not_found), (vec![byod], vec![own], vec![nobody]));
-    assert_eq!(asked.successful.len(), 25);
-    let approval = w.s.approval(w.tenant, asked.approval.unwrap()).await.unwrap();
-    assert_eq!(approval.subjects, asked.successful, "the list is frozen");
-    // Ten an hour, after the hold: 10, 10, 5.
-    assert_eq!(asked.estimated_end, Some(w.now() + 10 * MINUTE + 2 * HOUR));
-    w.s.decide_approval(&bob, approval.id, Decide::Approve).await.unwrap();
-    w.s.clock.advance(10 * MINUTE);
-    let run = w.s.release_all(w.tenant).await.unwrap();
-    assert_eq!((run.actions.len(), run.again_at), (10, Some(w.now() + HOUR)));
-    w.s.clock.advance(2 * HOUR);
-    w.s.release_all(w.tenant).await.unwrap();
-    assert_eq!(w.count("queued").await, 20);
-    w.s.clock.advance(HOUR);
-    w.s.release_all(w.tenant).await.unwrap();
-    let state = w.s.bulk_action(w.tenant, asked.bulk).await.unwrap();
-    assert_eq!(state.states.get("queued"), Some(&25));
-}
-
-#[tokio::test]
-async fn execute_action_is_for_one_system_and_a_hundred_devices() {
-    let w = World::new().await;
-    let ann = w.operator("ann", "administrator").await;
-    let phone = w.phone().await;
-    let mac = w.device("macOS", "userEnrollment", "company", None).await;
-    let mixed = w.s.request_bulk_action(&ann, bulk(Verb::SyncDevice, &[phone, mac])).await;
-    assert_eq!(code(mixed).0, 400);
-    let many: Vec<Uuid> = (0..101).map(|_| w.s.random.id(w.now())).collect();
-    let capped = BulkRequest { cap: Some(100), ..bulk(Verb::SyncDevice, &many) };
-    assert_eq!(code(w.s.request_bulk_action(&ann, capped).await).0, 400);
-    let asked = w.s.request_bulk_action(&ann, bulk(Verb::SyncDevice, &[phone])).await.unwrap();
-    assert_eq!((asked.successful, asked.approval), (vec![phone], None));
-    assert_eq!(w.fetch(phone).await.unwrap().request_type, "DeviceInformation");
-}
-
-#[tokio::test]
-async fn h8_a_wipe_nobody_fetched_dies_after_seven_days() {
-    let w = World::new().await;
-    let (ann, bob) = (w.operator("ann", "administrator").await, w.operator("bob", "administrator").await);
-    let phone = w.phone().await;
-    let asked = w.ask(&ann, phone, Verb::Wipe).await.unwrap();
-    w.s.decide_approval(&bob, asked.approval.unwrap(), Decide::Approve).await.unwrap();
-    w.s.clock.advance(8 * DAY);
-    assert!(w.fetch(phone).await.is_none(), "even before any sweep nothing is sent");
-    w.s.guard_sweep(w.tenant).await.unwrap();
-    assert_eq!(w.action(asked.action).await.state, "expired");
-    assert_eq!(w.state_on(phone, "wipe").await, "canceled");
-    assert_eq!(w.record(phone).await.management_state, "managed");
-}
-
-#[tokio::test]
-async fn h8_a_pending_wipe_follows_the_person_and_dies_with_another() {
-    let w = World::new().await;
-    let (ann, bob) = (w.operator("ann", "administrator").await, w.operator("bob", "administrator").await);
-    let (same, other) = (w.phone().await, w.phone().await);
-    for phone in [same, other] {
-        let approval = w.ask(&ann, phone, Verb::Wipe).await.unwrap().approval.unwrap();
-        w.s.decide_approval(&bob, approval, Decide::Approve).await.unwrap();
+on_both! {
+    async fn execute_action_is_for_one_system_and_a_hundred_devices(w) {
+        let ann = w.operator("ann", "administrator").await;
+        let phone = w.phone().await;
+        let mac = w.device("macOS", "userEnrollment", "company", None).await;
+        let mixed = w.s.request_bulk_action(&ann, bulk(Verb::SyncDevice, &[phone, mac])).await;
+        assert_eq!(code(mixed).0, 400);
+        let many: Vec<Uuid> = (0..101).map(|_| w.s.random.id(w.now())).collect();
+        let capped = BulkRequest { cap: Some(100), ..bulk(Verb::SyncDevice, &many) };
+        assert_eq!(code(w.s.request_bulk_action(&ann, capped).await).0, 400);
+        let asked = w.s.request_bulk_action(&ann, bulk(Verb::SyncDevice, &[phone])).await.unwrap();
+        assert_eq!((asked.successful, asked.approval), (vec![phone], None));
+        assert_eq!(w.fetch(phone).await.unwrap().request_type, "DeviceInformation");
     }
-    let (tenant, now, ids) = (w.tenant, w.now(), w.s.ids(w.now()));
-    w.s.store
-        .write(tenant, move |tx| {
-            let mut ids = ids.clone();
-            device_re_enrolled(tx, &mut ids, tenant, same, now)?;
-            device_taken_over(tx, &mut ids, tenant, other, now)
-        })
-        .await
-        .unwrap();
-    assert_eq!(w.fetch(same).await.expect("it follows the device").request_type, "EraseDevice");
-    assert!(w.fetch(other).await.is_none());
-    assert_eq!(w.state_on(other, "wipe").await, "canceled");
-    assert_eq!(w.events("action.diedAtTakeover").await, 1, "a critical alert");
-
-    // Handed out once and enrolled again: the erase happened, and is not sent a second time.
-    let (tenant, now, ids) = (w.tenant, w.now(), w.s.ids(w.now()));
-    w.s.store.write(tenant, move |tx| device_re_enrolled(tx, &mut ids.clone(), tenant, same, now)).await.unwrap();
-    assert!(w.fetch(same).await.is_none());
-    assert_eq!(w.state_on(same, "wipe").await, "done");
 }
 
-#[tokio::test]
-async fn retire_takes_back_on_release_and_forgets_on_the_answer() {
-    let w = World::new().await;
-    let ann = w.operator("ann", "administrator").await;
-    let phone = w.phone().await;
-    let lock = w.ask(&ann, phone, Verb::RemoteLock).await.unwrap();
-    let (tenant, now) = (w.tenant, w.now());
-    w.s.store
-        .write(tenant, move |tx| {
-            tx.execute(
-                "insert into fact (tenant_id, device_id, name, value, source, observed_at, changed_at)
-                 values ($1, $2, 'wifiMac', '\"aa\"', 'deviceInformation', $3, $3)",
-                args![tenant, phone, now],
-            )
-        })
-        .await
-        .unwrap();
-    w.ask(&ann, phone, Verb::Retire).await.unwrap();
-    assert_eq!(w.action(lock.action).await.state, "canceled", "every other command is cancelled");
-    let record = w.record(phone).await;
-    assert_eq!((record.state.as_str(), record.compliance_state.as_str()), ("leaving", "noncompliant"));
-    let removal = w.fetch(phone).await.unwrap();
-    assert_eq!(removal.request_type, "RemoveProfile");
-    w.answer(&removal, Ending::Acknowledged).await;
-    let record = w.record(phone).await;
-    assert_eq!((record.state.as_str(), record.serial_number), ("left", None));
-    let facts = w
-        .s
-        .store
-        .read(tenant, move |tx| {
-            tx.one("select count(*) from fact where tenant_id = $1 and device_id = $2", args![tenant, phone], |row| {
-                row.int(0)
+on_both! {
+    async fn h8_a_wipe_nobody_fetched_dies_after_seven_days(w) {
+        let (ann, bob) = (w.operator("ann", "administrator").await, w.operator("bob", "administrator").await);
+        let phone = w.phone().await;
+        let asked = w.ask(&ann, phone, Verb::Wipe).await.unwrap();
+        w.s.decide_approval(&bob, asked.approval.unwrap(), Decide::Approve).await.unwrap();
+        w.s.clock.advance(8 * DAY);
+        assert!(w.fetch(phone).await.is_none(), "even before any sweep nothing is sent");
+        w.s.guard_sweep(w.tenant).await.unwrap();
+        assert_eq!(w.action(asked.action).await.state, "expired");
+        assert_eq!(w.state_on(phone, "wipe").await, "canceled");
+        assert_eq!(w.record(phone).await.management_state, "managed");
+    }
+}
+
+on_both! {
+    async fn h8_a_pending_wipe_follows_the_person_and_dies_with_another(w) {
+        let (ann, bob) = (w.operator("ann", "administrator").await, w.operator("bob", "administrator").await);
+        let (same, other) = (w.phone().await, w.phone().await);
+        for phone in [same, other] {
+            let approval = w.ask(&ann, phone, Verb::Wipe).await.unwrap().approval.unwrap();
+            w.s.decide_approval(&bob, approval, Decide::Approve).await.unwrap();
+        }
+        let (tenant, now, ids) = (w.tenant, w.now(), w.s.ids(w.now()));
+        w.s.store
+            .write(tenant, move |tx| {
+                let mut ids = ids.clone();
+                device_re_enrolled(tx, &mut ids, tenant, same, now)?;
+                device_taken_over(tx, &mut ids, tenant, other, now)
             })
-        })
-        .await
-        .unwrap();
-    assert_eq!(facts, Some(0));
-    assert_eq!(code(w.ask(&ann, phone, Verb::SyncDevice).await).0, 404);
+            .await
+            .unwrap();
+        assert_eq!(w.fetch(same).await.expect("it follows the device").request_type, "EraseDevice");
+        assert!(w.fetch(other).await.is_none());
+        assert_eq!(w.state_on(other, "wipe").await, "canceled");
+        assert_eq!(w.events("action.diedAtTakeover").await, 1, "a critical alert");
 
-    // A silent one counts as left after 30 days.
-    let silent = w.phone().await;
-    w.ask(&ann, silent, Verb::Retire).await.unwrap();
-    w.s.leaving_overdue(tenant, silent).await.unwrap();
-    assert_eq!(w.record(silent).await.state, "left");
+        // Handed out once and enrolled again: the erase happened, and is not sent a second time.
+        let (tenant, now, ids) = (w.tenant, w.now(), w.s.ids(w.now()));
+        w.s.store.write(tenant, move |tx| device_re_enrolled(tx, &mut ids.clone(), tenant, same, now)).await.unwrap();
+        assert!(w.fetch(same).await.is_none());
+        assert_eq!(w.state_on(same, "wipe").await, "done");
+    }
+}
+
+on_both! {
+    async fn retire_takes_back_on_release_and_forgets_on_the_answer(w) {
+        let ann = w.operator("ann", "administrator").await;
+        let phone = w.phone().await;
+        let lock = w.ask(&ann, phone, Verb::RemoteLock).await.unwrap();
+        let (tenant, now) = (w.tenant, w.now());
+        w.s.store
+            .write(tenant, move |tx| {
+                tx.execute(
+                    "insert into fact (tenant_id, device_id, name, value, source, observed_at, changed_at)
+                     values ($1, $2, 'wifiMac', '\"aa\"', 'deviceInformation', $3, $3)",
+                    args![tenant, phone, now],
+                )
+            })
+            .await
+            .unwrap();
+        w.ask(&ann, phone, Verb::Retire).await.unwrap();
+        assert_eq!(w.action(lock.action).await.state, "canceled", "every other command is cancelled");
+        let record = w.record(phone).await;
+        assert_eq!((record.state.as_str(), record.compliance_state.as_str()), ("leaving", "noncompliant"));
+        let removal = w.fetch(phone).await.unwrap();
+        assert_eq!(removal.request_type, "RemoveProfile");
+        w.answer(&removal, Ending::Acknowledged).await;
+        let record = w.record(phone).await;
+        assert_eq!((record.state.as_str(), record.serial_number), ("left", None));
+        let facts = w
+            .s
+            .store
+            .read(tenant, move |tx| {
+                tx.one("select count(*) from fact where tenant_id = $1 and device_id = $2", args![tenant, phone], |row| {
+                    row.int(0)
+                })
+            })
+            .await
+            .unwrap();
+        assert_eq!(facts, Some(0));
+        assert_eq!(code(w.ask(&ann, phone, Verb::SyncDevice).await).0, 404);
+
+        // A silent one counts as left after 30 days.
+        let silent = w.phone().await;
+        w.ask(&ann, silent, Verb::Retire).await.unwrap();
+        w.s.leaving_overdue(tenant, silent).await.unwrap();
+        assert_eq!(w.record(silent).await.state, "left");
+    }
 }

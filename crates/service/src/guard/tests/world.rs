@@ -20,6 +20,34 @@ use crate::{
     testing::{self, START, TestService},
 };
 
+/// Tests of a world on each engine; the second is skipped, visibly, where no server is configured.
+macro_rules! on_both {
+    ($(async fn $name:ident($w:ident) $body:block)+) => {$(
+        mod $name {
+            #[expect(unused_imports, reason = "a test may use nothing of its module")]
+            use super::*;
+            async fn body($w: World) $body
+            #[tokio::test]
+            async fn sqlite() {
+                body(World::new().await).await;
+            }
+            #[tokio::test]
+            async fn postgres() {
+                match muster_storage::testing::postgres_store() {
+                    Some(store) => {
+                        body(World::over(store, $crate::guard::tests::world::settings_of_a_small_fleet()).await).await;
+                    }
+                    None => muster_storage::testing::skipped(
+                        concat!(module_path!(), "::", stringify!($name)),
+                        "MUSTER_TEST_POSTGRES is not set",
+                    ),
+                }
+            }
+        }
+    )+};
+}
+pub(super) use on_both;
+
 pub(super) struct World {
     pub(super) s: TestService,
     pub(super) tenant: Uuid,
