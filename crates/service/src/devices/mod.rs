@@ -3,6 +3,7 @@
 
 mod change;
 mod list;
+mod reports;
 mod tell;
 mod view;
 

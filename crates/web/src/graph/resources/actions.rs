@@ -76,10 +76,8 @@ async fn execute(call: Call) -> Result<Answer, Problem> {
 async fn file_vault_key(call: Call) -> Result<Answer, Problem> {
     match call.app.service.reveal(&call.actor, call.id(0)?, Revealed::FileVaultKey).await? {
         Some(key) => Ok(Answer::value(Value::String(key.expose().clone()))),
-        None => Err(Problem::new(
-            StatusCode::NOT_FOUND,
-            "ResourceNotFound",
-            "no recovery key of this device is in escrow",
-        )),
+        None => {
+            Err(Problem::new(StatusCode::NOT_FOUND, "ResourceNotFound", "no recovery key of this device is in escrow"))
+        }
     }
 }

@@ -7,6 +7,8 @@ mod documents;
 mod events;
 mod leavers;
 mod organization;
+mod push;
+mod reports;
 
 use super::registry::Resource;
 
@@ -20,6 +22,8 @@ pub fn all() -> Vec<Resource> {
     rows.extend(organization::rows());
     rows.extend(documents::rows());
     rows.extend(events::rows());
+    rows.extend(push::rows());
+    rows.extend(reports::rows());
     rows
 }
 
