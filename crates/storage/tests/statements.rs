@@ -183,8 +183,10 @@ fn d7_every_statement_on_a_tenants_table_binds_the_tenant() {
                 && !migrate::SERVER_WIDE.contains(&pair[1])
         });
         let compact: String = sql.chars().filter(|c| !c.is_whitespace()).collect();
-        let binds =
-            compact.contains("tenant_id=$") || compact.contains("(tenant_id,") || compact.contains("(tenant_id)");
+        let binds = compact.contains("tenant_id=$")
+            || compact.contains("(tenant_id,")
+            || compact.contains("(tenant_id)")
+            || compact.contains(",tenant_id)values(");
         assert!(!touches || binds || file == "device_list.rs", "{file}: {sql}");
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use muster_storage::commands::{self, Ending};
 use muster_storage::device_states;
-use muster_storage::jobs::{self, Job, NewJob};
-use serde::{Deserialize, Serialize};
+use muster_storage::jobs::Job;
+use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::apple::{PUSH_JOB, Pushed, push_soon};
+use crate::apple::push_soon;
 use crate::desired::compute::Run;
 use crate::{Error, Result, Service, actions};
 
@@ -19,18 +19,6 @@ const DIRTY_AT_ONCE: i64 = 500;
 const COMPUTED_AT_ONCE: usize = 8;
 /// Expired commands that end in one transaction.
 const EXPIRED_AT_ONCE: i64 = 100;
-
-#[derive(Deserialize, Serialize)]
-struct Push {
-    enrollment: Uuid,
-    /// Counts from 1.
-    #[serde(default = "first")]
-    attempt: i64,
-}
-
-fn first() -> i64 {
-    1
-}
 
 #[derive(Deserialize)]
 struct Rung {
@@ -88,25 +76,6 @@ impl Service {
                 return Ok(());
             }
         }
-    }
-
-    /// Sends one push; where the push service asks to wait, a new job waits under the same key.
-    pub(crate) async fn push_job(&self, job: Job) -> Result<()> {
-        let Push { enrollment, attempt } = super::payload(&job)?;
-        let tenant = job.tenant;
-        let Pushed::Again(at) = self.push_enrollment(tenant, enrollment, attempt).await? else { return Ok(()) };
-        let now = self.clock.now();
-        let id = self.random.id(now);
-        let payload = serde_json::json!(Push { enrollment, attempt: attempt + 1 }).to_string();
-        self.store
-            .write(tenant, move |tx| {
-                let key = enrollment.to_string();
-                let coalesce_key = Some(key.as_str());
-                let payload = payload.as_str();
-                jobs::enqueue(tx, &NewJob { id, tenant, kind: PUSH_JOB, coalesce_key, payload, run_at: at, now })
-            })
-            .await?;
-        Ok(())
     }
 
     /// The enrollment's queries are due.
