@@ -9,7 +9,7 @@ use support::TestApp;
 async fn thread() {
     let app = TestApp::new().await;
     let ada = app.user("Ada").await;
-    app.custom_profile("test.story.intranet", all_devices()).await;
+    app.web_clip("Intranet", all_devices()).await;
 
     let phone = app.iphone("Ada").await;
     app.enroll_by_profile(&phone, &ada).await.unwrap();
@@ -17,7 +17,9 @@ async fn thread() {
     app.settle().await;
 
     // The profile is on the phone, signed for the person to see.
-    assert!(phone.see(|device| device.profile("test.story.intranet").is_some()).await);
+    assert!(phone.has_web_clip("Intranet").await);
+    let signers = phone.see(|device| device.profiles.iter().all(|profile| !profile.signers.is_empty())).await;
+    assert!(signers, "every profile is signed");
     // The device is listed with what it said of itself.
     let device = app.managed_device(&ada).await;
     let (serial, system, name) =

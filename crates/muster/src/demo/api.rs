@@ -49,6 +49,11 @@ impl Api {
         Api { network, admin: admin.trim_end_matches('/').into(), token: token.into() }
     }
 
+    /// The bearer token.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// The same server as somebody else.
     pub fn with_token(&self, token: &str) -> Self {
         Api { token: token.into(), ..self.clone() }

@@ -2,7 +2,8 @@
 
 use anyhow::Context as _;
 use muster_service::{
-    Random as _,
+    Random as _, RequestContext,
+    apple::push_certificate::PushImport,
     operators::{NewAdmin, NewKeyboardToken},
 };
 use serde_json::{Value, json};
@@ -104,14 +105,17 @@ pub async fn prepare(stage: &Stage, api: &Api) -> anyhow::Result<()> {
     let organization = api.get("/v1.0/organization").await?;
     let id = organization["value"][0]["id"].as_str().context("there is an organization")?;
     api.post(&format!("/v1.0/organization/{id}/setMobileDeviceManagementAuthority"), &json!({})).await?;
-    let request = api
-        .get("/v1.0/deviceManagement/applePushNotificationCertificate/downloadApplePushNotificationCertificateSigningRequest()")
-        .await?;
-    let csr = request["value"].as_str().context("the certificate signing request is text")?;
+    let context = RequestContext { address: None, correlation: uuid::Uuid::nil(), reason: None };
+    let actor = stage.service.authenticate_token(api.token(), &context).await?;
+    let csr = stage.service.push_certificate_request(&actor).await?;
     let topic = "com.apple.mgmt.External.0c0ffee0-0000-4000-8000-000000000001";
     let certificate = stage.push.certify(csr.as_bytes(), topic, stage.service.clock.now())?;
-    let body = json!({ "appleIdentifier": "push@meadow.example", "certificate": certificate });
-    api.patch("/v1.0/deviceManagement/applePushNotificationCertificate", &body).await?;
+    let import = PushImport {
+        certificate: certificate.into_bytes(),
+        private_key: None,
+        apple_identifier: Some("push@meadow.example".into()),
+    };
+    stage.service.import_push_certificate(&actor, import).await?;
     Ok(())
 }
 

@@ -65,6 +65,17 @@ impl Phone {
     }
 }
 
+impl Phone {
+    /// Whether a profile brought a web clip of this label.
+    pub async fn has_web_clip(&self, label: &str) -> bool {
+        let is = |payload: &muster_swarm::model::profile::Payload| {
+            payload.payload_type == "com.apple.webClip.managed"
+                && payload.content.get("Label").and_then(|value| value.as_string()) == Some(label)
+        };
+        self.see(|device| device.profiles.iter().flat_map(|profile| &profile.payloads).any(is)).await
+    }
+}
+
 /// The whole server of one story.
 pub struct TestApp {
     pub stage: Stage,
@@ -100,15 +111,7 @@ impl TestApp {
         let token = token(&stage, "story", "owner").await;
         let api = Api::new(stage.network.clone(), &stage.addresses.admin, &token);
         scenery::prepare(&stage, &api).await.unwrap();
-        TestApp {
-            stage,
-            clock,
-            api,
-            phones: Mutex::default(),
-            seed: 1.into(),
-            _database: database,
-            _folder: folder,
-        }
+        TestApp { stage, clock, api, phones: Mutex::default(), seed: 1.into(), _database: database, _folder: folder }
     }
 
     /// The folder of the server's data.
@@ -172,8 +175,9 @@ impl TestApp {
     }
 
     /// A custom iOS profile of a web clip for a target; its id.
-    pub async fn custom_profile(&self, identifier: &str, target: Value) -> String {
-        self.custom_payload(identifier, scenery::web_clip(identifier, "Story").as_bytes(), target).await
+    pub async fn web_clip(&self, label: &str, target: Value) -> String {
+        let identifier = format!("test.story.{}", label.to_lowercase());
+        self.custom_payload(label, scenery::web_clip(&identifier, label).as_bytes(), target).await
     }
 
     /// A custom iOS profile of any bytes.
@@ -251,9 +255,10 @@ impl TestApp {
             let mut handset = phone.lock().await;
             let Some(management) = &handset.device.management else { continue };
             let targets = [Some(management.push.clone()), management.user_push.clone()];
-            let pushed = targets.into_iter().flatten().any(|target| {
-                self.stage.push.take_stored(&target.token).is_some_and(|magic| magic == target.magic)
-            });
+            let pushed = targets
+                .into_iter()
+                .flatten()
+                .any(|target| self.stage.push.take_stored(&target.token).is_some_and(|magic| magic == target.magic));
             if pushed && handset.device.is_reachable() {
                 sessions += 1;
                 // A refused session is a fact of the story, not a fault of the test.
@@ -272,10 +277,7 @@ impl TestApp {
 
     /// Managed devices of a person.
     pub async fn managed_devices(&self, user: &User) -> Vec<Value> {
-        let path = format!(
-            "/v1.0/deviceManagement/managedDevices?$filter=userPrincipalName eq '{}'",
-            user.principal
-        );
+        let path = format!("/v1.0/deviceManagement/managedDevices?$filter=userPrincipalName eq '{}'", user.principal);
         self.api.get(&path).await.unwrap()["value"].as_array().cloned().unwrap_or_default()
     }
 
