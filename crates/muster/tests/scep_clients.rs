@@ -20,7 +20,10 @@ use muster_pki::{
     },
 };
 use muster_service::{Service, certificates::Decided, scep::NewChallenge};
-use muster_storage::tenants::{self, Tenant};
+use muster_storage::{
+    devices::{self, Device},
+    tenants::{self, Tenant},
+};
 use uuid::Uuid;
 
 const STRONGSWAN: &str = "/usr/bin/pki";
@@ -92,6 +95,17 @@ impl Office {
 
     async fn challenge(&self, common_name: &str) -> Secret<String> {
         let device = self.service.random.id(self.service.clock.now());
+        let (tenant, row) = (
+            self.tenant,
+            Device {
+                id: device,
+                directory_id: device,
+                azure_ad_device_id: device,
+                document: "{}".into(),
+                ..Device::default()
+            },
+        );
+        self.service.store.write(tenant, move |tx| devices::put(tx, tenant, &row)).await.unwrap();
         let wish = NewChallenge {
             tenant: self.tenant,
             purpose: "identity".into(),

@@ -212,3 +212,16 @@ impl TestService {
         self.service.store.write(tenant, put).await.expect("the test's database takes a row");
     }
 }
+
+/// Authorities that a test of this process made, by the name of the key that wraps them: RSA keys
+/// take longer than most tests. Only test services share a key file.
+static AUTHORITIES: Mutex<Vec<(Vec<u8>, Vec<muster_storage::authorities::Authority>)>> = Mutex::new(Vec::new());
+
+pub(crate) fn remembered_authorities(keys: &Keys) -> Option<Vec<muster_storage::authorities::Authority>> {
+    let remembered = AUTHORITIES.lock().expect("no test panics while it holds this");
+    remembered.iter().find(|(name, _)| *name == keys.name()).map(|(_, rows)| rows.clone())
+}
+
+pub(crate) fn remember_authorities(keys: &Keys, rows: &[muster_storage::authorities::Authority]) {
+    AUTHORITIES.lock().expect("no test panics while it holds this").push((keys.name(), rows.to_vec()));
+}

@@ -1,5 +1,6 @@
 //! Certificates we issued or know: which device or person's device each belongs to, and its state.
-//! The way from a fingerprint to a tenant stands in `lookups` under [`LOOKUP`].
+//! The way from a fingerprint to a tenant stands in `lookups` under [`LOOKUP`]; who may speak with
+//! a certificate in `device_identities`.
 
 use uuid::Uuid;
 
@@ -170,52 +171,6 @@ pub fn of_device(tx: &mut dyn Tx, tenant: Uuid, device: Uuid) -> Result<Vec<Cert
     )
 }
 
-/// Binds a certificate to the device and channel that showed it first, and takes it into use;
-/// false where it is bound to another device or no longer good.
-pub fn bind(tx: &mut dyn Tx, tenant: Uuid, id: Uuid, device: Uuid, enrollment: Uuid) -> Result<bool> {
-    let changed = tx.execute(
-        "update certificate set device_id = $3, enrollment_id = $4, state = 'active'
-          where tenant_id = $1 and id = $2 and (device_id is null or device_id = $3)
-            and state in ('issued', 'active')",
-        args![tenant, id, device, enrollment],
-    )?;
-    Ok(changed == 1)
-}
-
-/// Takes an issued certificate into use and supersedes the device's others of the same purpose
-/// and certificate profile.
-pub fn activate(tx: &mut dyn Tx, tenant: Uuid, id: Uuid) -> Result<bool> {
-    let changed = tx.execute(
-        "update certificate set state = 'active' where tenant_id = $1 and id = $2 and state in ('issued', 'active')",
-        args![tenant, id],
-    )?;
-    if changed == 1 {
-        supersede_others(tx, tenant, id)?;
-    }
-    Ok(changed == 1)
-}
-
-/// Supersedes older certificates of the same device, purpose and certificate profile; answers how many.
-pub fn supersede_others(tx: &mut dyn Tx, tenant: Uuid, id: Uuid) -> Result<u64> {
-    let Some(newest) = by_id(tx, tenant, id)? else { return Ok(0) };
-    tx.execute(
-        "update certificate set state = 'superseded'
-          where tenant_id = $1 and device_id = $2 and purpose = $3 and id <> $4 and state in ('issued', 'active')
-            and document_id is not distinct from $5
-            and (generation < $6 or (generation = $6 and created_at <= $7))",
-        args![tenant, newest.device_id, &newest.purpose, id, newest.document_id, newest.generation, newest.created_at],
-    )
-}
-
-/// Moves a device's good certificates of one purpose to another state; answers how many.
-pub fn set_state_of_device(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, purpose: &str, state: &str) -> Result<u64> {
-    tx.execute(
-        "update certificate set state = $4 where tenant_id = $1 and device_id = $2 and purpose = $3
-            and state in ('issued', 'active', 'leaving')",
-        args![tenant, device, purpose, state],
-    )
-}
-
 /// Revokes one certificate; false where it was revoked before.
 pub fn revoke(tx: &mut dyn Tx, tenant: Uuid, id: Uuid, reason: &str, now: i64) -> Result<bool> {
     let changed = tx.execute(
@@ -245,7 +200,7 @@ pub fn revoked_after(
     )
 }
 
-/// Good identity certificates that end before `until`, in keyset chunks.
+/// Good certificates of one purpose that end before `until`, in keyset chunks.
 pub fn expiring(
     tx: &mut dyn Tx,
     tenant: Uuid,

@@ -126,14 +126,6 @@ pub fn spend(
     Ok(changed == 1)
 }
 
-/// Voids the open challenges of a device: it left.
-pub fn void_of_device(tx: &mut dyn Tx, tenant: Uuid, device: Uuid) -> Result<u64> {
-    tx.execute(
-        "update scep_challenge set state = 'void' where tenant_id = $1 and device_id = $2 and state = 'open'",
-        args![tenant, device],
-    )
-}
-
 /// How many challenges of a command are still good: one at most.
 pub fn open_of_command(tx: &mut dyn Tx, tenant: Uuid, command: Uuid) -> Result<i64> {
     let open = tx.one(

@@ -1,6 +1,6 @@
-//! What is kept for how long: command history, events, expired lookups.
+//! What is kept for how long: command history, events, expired challenges and lookups.
 
-use muster_storage::{Scope, commands, lookups, outbox};
+use muster_storage::{Scope, commands, lookups, outbox, scep_challenges};
 use uuid::Uuid;
 
 use crate::{Result, Service};
@@ -10,6 +10,8 @@ const DAY: i64 = 24 * 60 * 60 * 1_000;
 const HISTORY: i64 = 90 * DAY;
 /// Events are kept this long; a consumer that is away longer starts over.
 const EVENTS: i64 = 7 * DAY;
+/// Challenges are good for an hour; what became of one can be looked up this long.
+const CHALLENGES: i64 = 30 * DAY;
 /// Rows removed in one transaction, so that none is long.
 const AT_ONCE: i64 = 500;
 
@@ -21,6 +23,8 @@ impl Service {
             self.store.write(tenant, move |tx| commands::prune_history(tx, tenant, now - HISTORY, AT_ONCE)).await?,
         ) {}
         while more(self.store.write(tenant, move |tx| outbox::prune(tx, tenant, now - EVENTS, AT_ONCE)).await?) {}
+        let ended = now - CHALLENGES;
+        while more(self.store.write(tenant, move |tx| scep_challenges::prune(tx, tenant, ended, AT_ONCE)).await?) {}
         while more(self.store.write(Scope::Server, move |tx| lookups::remove_expired(tx, now, AT_ONCE)).await?) {}
         Ok(())
     }

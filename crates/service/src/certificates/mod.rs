@@ -14,7 +14,7 @@ pub use authority::{Authorities, Authority};
 pub use decided::{Alternative, Decided};
 pub use listener::ListenerCertificate;
 use muster_pki::cms::SignRequest;
-pub use revocation::{Reason, leave, revoke, revoke_device};
+pub use revocation::{Reason, revoke};
 
 use crate::{Error, Result, Service};
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use muster_pki::crl::{CrlTemplate, Reason as Code, Revoked};
-use muster_storage::{Result as StorageResult, Scope, Tx, certificates, scep_challenges, tenants};
+use muster_storage::{Result as StorageResult, Scope, Tx, certificates, tenants};
 use uuid::Uuid;
 
 use super::blocking;
@@ -60,31 +60,6 @@ impl Reason {
 /// Revokes one certificate; false where it was revoked before.
 pub fn revoke(tx: &mut dyn Tx, tenant: Uuid, certificate: Uuid, reason: Reason, now: i64) -> StorageResult<bool> {
     certificates::revoke(tx, tenant, certificate, reason.as_str(), now)
-}
-
-/// A device begins to leave (design, ruling 1): everything but its identity is revoked at once, the
-/// identity may only fetch and acknowledge the removal, open challenges are void.
-pub fn leave(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, now: i64) -> StorageResult<()> {
-    for certificate in certificates::of_device(tx, tenant, device)? {
-        if certificate.purpose == certificates::purpose::IDENTITY {
-            continue;
-        }
-        revoke(tx, tenant, certificate.id, Reason::CessationOfOperation, now)?;
-    }
-    let identity = certificates::purpose::IDENTITY;
-    certificates::set_state_of_device(tx, tenant, device, identity, certificates::state::LEAVING)?;
-    scep_challenges::void_of_device(tx, tenant, device)?;
-    Ok(())
-}
-
-/// Revokes every certificate of a device; answers how many.
-pub fn revoke_device(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, reason: Reason, now: i64) -> StorageResult<usize> {
-    let mut count = 0;
-    for certificate in certificates::of_device(tx, tenant, device)? {
-        count += usize::from(revoke(tx, tenant, certificate.id, reason, now)?);
-    }
-    scep_challenges::void_of_device(tx, tenant, device)?;
-    Ok(count)
 }
 
 /// Lists by authority, with the time they were made.

@@ -107,6 +107,12 @@ impl Keys {
         key.open(aad, sealed).map_err(|_| damaged())
     }
 
+    /// Name of the key in use.
+    #[cfg(feature = "testing")]
+    pub(crate) fn name(&self) -> Vec<u8> {
+        self.file().current().0.to_vec()
+    }
+
     fn cached(&self, tenant: Uuid) -> Option<DataKeys> {
         self.data.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant).cloned()
     }

@@ -116,6 +116,18 @@ async fn a_rotation_after_another_process_rotated_keeps_both_keys() {
 async fn g2_two_installations_share_no_key() {
     let texts = [4, 5].map(|seed| KeyFile::generate(&*SeededRandom::new(seed)).to_text());
     assert_ne!(texts[0], texts[1]);
+    let mut keys = Vec::new();
+    for seed in [6, 7] {
+        let mut installation = service();
+        installation.service.keys = Arc::new(Keys::new(KeyFile::generate(&*SeededRandom::new(seed))));
+        let made = installation.authorities().await.unwrap();
+        keys.extend([&made.root, &made.device, &made.access, &made.signer].map(|one| one.key.public().fingerprint()));
+        let hosts = ["localhost".to_owned()];
+        keys.push(muster_pki::sha256(installation.listener_certificate(&hosts).await.unwrap().key.expose()));
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), 10);
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use muster_pki::{
     sha256,
 };
 use muster_storage::{
-    Scope, Tx, audit, certificates, enrollment_sessions, lookups,
+    Scope, Tx, audit, certificates, devices, enrollment_sessions, lookups,
     scep_challenges::{self, ScepChallenge},
 };
 use uuid::Uuid;
@@ -23,6 +23,9 @@ use crate::{
 
 /// Bytes of one request; the edge bounds the body likewise.
 const LIMITS: Limits = Limits { bytes: 64 * 1024, depth: 32, elements: 2_048 };
+
+/// States of a device that gets no certificate any more.
+const GONE: [&str; 4] = ["leaving", "left", "wiped", "gone"];
 
 /// What one look at a challenge says.
 enum Standing {
@@ -236,10 +239,19 @@ fn standing(
         }
         _ => return Ok(Err(refused(FailInfo::BadRequest, "the challenge is void"))),
     }
+    let mut device = challenge.device_id;
     if let Some(session) = challenge.enrollment_session_id {
         let session = enrollment_sessions::by_id(tx, tenant, session)?;
-        if session.is_none_or(|session| session.state == enrollment_sessions::state::CLOSED) {
+        let Some(session) = session.filter(|session| session.state != enrollment_sessions::state::CLOSED) else {
             return Ok(Err(refused(FailInfo::BadRequest, "the enrollment is over")));
+        };
+        device = device.or(session.device_id);
+    }
+    // A challenge that was handed out before a device left is worth nothing after (design, ruling 1).
+    if let Some(device) = device {
+        let device = devices::by_id(tx, tenant, device)?;
+        if device.is_none_or(|device| GONE.contains(&device.state.as_str())) {
+            return Ok(Err(refused(FailInfo::BadRequest, "the device has left")));
         }
     }
     Ok(Ok(Standing::Open))

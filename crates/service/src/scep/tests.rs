@@ -13,9 +13,12 @@ use muster_pki::{
     },
 };
 use muster_storage::{
+    Tx,
     certificates::{self as rows, state},
+    device_identities,
+    devices::{self, Device},
     enrollment_sessions::{self, EnrollmentSession},
-    lookups, tenants, testing,
+    leaving, lookups, tenants, testing,
 };
 use uuid::Uuid;
 
@@ -136,14 +139,27 @@ impl Office {
 
     async fn row(&self, certificate: &Certificate) -> rows::Certificate {
         let (tenant, fingerprint) = (self.tenant, certificate.fingerprint());
-        let read = move |tx: &mut dyn muster_storage::Tx| rows::by_fingerprint(tx, tenant, &fingerprint);
+        let read = move |tx: &mut dyn Tx| rows::by_fingerprint(tx, tenant, &fingerprint);
         self.service.store.read(tenant, read).await.unwrap().unwrap()
     }
 
-    async fn set(&self, row: Uuid, device: Uuid) {
+    async fn device(&self) -> Uuid {
+        let device = Device {
+            id: testing::id(),
+            directory_id: testing::id(),
+            azure_ad_device_id: testing::id(),
+            document: "{}".into(),
+            ..Device::default()
+        };
+        let (tenant, id) = (self.tenant, device.id);
+        self.service.store.write(tenant, move |tx| devices::put(tx, tenant, &device)).await.unwrap();
+        id
+    }
+
+    async fn bind(&self, row: Uuid, device: Uuid) {
         let tenant = self.tenant;
-        let bound = self.service.store.write(tenant, move |tx| rows::bind(tx, tenant, row, device, device)).await;
-        assert!(bound.unwrap());
+        let bind = move |tx: &mut dyn Tx| device_identities::bind(tx, tenant, row, device, device);
+        assert!(self.service.store.write(tenant, bind).await.unwrap());
     }
 }
 
@@ -225,7 +241,7 @@ async fn c1_missing_unknown_expired_and_voided_challenges_are_refused() {
     office.service.clock.advance(60 * MINUTE);
     assert_eq!(office.enroll(&phone, &challenge).await, refused, "expired");
 
-    let device = testing::id();
+    let device = office.device().await;
     let command = Some(testing::id());
     let wish = || NewChallenge { command, ..office.wish(None, Some(device)) };
     let earlier = office.service.mint_scep_challenge(wish()).await.unwrap();
@@ -247,9 +263,9 @@ async fn c1_a_challenge_of_the_other_purpose_or_of_a_closed_enrollment_is_refuse
     let certificate = issued(office.send(Request { authority, ..office.request(&phone, &csr) }).await);
     certificate.verify_signature(office.authorities.access.key.public(), Legacy::default()).unwrap();
 
-    let (tenant, device, closed) = (office.tenant, testing::id(), office.session().await);
+    let (tenant, device, closed) = (office.tenant, office.device().await, office.session().await);
     let challenge = office.service.mint_scep_challenge(office.wish(Some(closed), None)).await.unwrap();
-    let close = move |tx: &mut dyn muster_storage::Tx| {
+    let close = move |tx: &mut dyn Tx| {
         enrollment_sessions::bind(tx, tenant, closed, "udid", device)?;
         enrollment_sessions::close_of_device(tx, tenant, device)
     };
@@ -344,13 +360,13 @@ struct Enrolled {
 
 async fn enrolled(office: &Office, purpose: &str) -> Enrolled {
     let phone = Phone::new(office);
-    let device = testing::id();
+    let device = office.device().await;
     let wish = NewChallenge { purpose: purpose.into(), ..office.wish(None, Some(device)) };
     let challenge = office.service.mint_scep_challenge(wish).await.unwrap();
     let csr = phone.csr(Some(&challenge));
     let authority = &office.authorities.for_purpose(purpose).certificate;
     let certificate = issued(office.send(Request { authority, ..office.request(&phone, &csr) }).await);
-    office.set(office.row(&certificate).await.id, device).await;
+    office.bind(office.row(&certificate).await.id, device).await;
     Enrolled { phone, certificate, device }
 }
 
@@ -382,7 +398,8 @@ async fn c4_renewal_is_signed_by_the_current_certificate_of_the_same_device_and_
 
     // The first use of the new one ends the old one.
     let tenant = office.tenant;
-    assert!(office.service.store.write(tenant, move |tx| rows::activate(tx, tenant, row.id)).await.unwrap());
+    let first_use = move |tx: &mut dyn Tx| device_identities::activate(tx, tenant, device, row.id);
+    assert_eq!(office.service.store.write(tenant, first_use).await.unwrap(), 1);
     assert_eq!(office.row(&certificate).await.state, state::SUPERSEDED);
     assert_eq!(office.send(renewal).await, Reply::Refused(FailInfo::BadCertId), "superseded");
 }
@@ -396,16 +413,23 @@ async fn c4_a_leaving_or_revoked_device_renews_nothing() {
     let renewal =
         Request { message_type: MessageType::RenewalReq, certificate: &certificate, ..office.request(&phone, &csr) };
     let (tenant, now) = (office.tenant, office.service.clock.now());
-    let open = office.service.mint_scep_challenge(office.wish(None, Some(device))).await.unwrap();
-    office.service.store.write(tenant, move |tx| crate::certificates::leave(tx, tenant, device, now)).await.unwrap();
-    assert_eq!(office.row(&certificate).await.state, state::LEAVING);
+    let wish = NewChallenge { purpose: "access".into(), ..office.wish(None, Some(device)) };
+    let open = office.service.mint_scep_challenge(wish).await.unwrap();
+    let leave = move |tx: &mut dyn Tx| {
+        devices::set_state(tx, tenant, device, "leaving", "retirePending", None, now)?;
+        leaving::limit_identity(tx, tenant, device)
+    };
+    assert_eq!(office.service.store.write(tenant, leave).await.unwrap(), 1);
     assert_eq!(office.send(renewal).await, Reply::Refused(FailInfo::BadCertId));
-    assert_eq!(office.enroll(&Phone::new(&office), &open).await, Reply::Refused(FailInfo::BadRequest), "void");
+    let phone = Phone::new(&office);
+    let csr = phone.csr(Some(&open));
+    let authority = &office.authorities.access.certificate;
+    let late = Request { authority, ..office.request(&phone, &csr) };
+    assert_eq!(office.send(late).await, Reply::Refused(FailInfo::BadRequest), "handed out before it left");
+    let id = office.row(&certificate).await.id;
     let reason = crate::certificates::Reason::CessationOfOperation;
-    let revoke =
-        move |tx: &mut dyn muster_storage::Tx| crate::certificates::revoke_device(tx, tenant, device, reason, now);
-    assert_eq!(office.service.store.write(tenant, revoke).await.unwrap(), 1);
-    assert_eq!(office.row(&certificate).await.state, state::REVOKED);
+    let revoke = move |tx: &mut dyn Tx| crate::certificates::revoke(tx, tenant, id, reason, now);
+    assert!(office.service.store.write(tenant, revoke).await.unwrap());
     assert_eq!(office.send(renewal).await, Reply::Refused(FailInfo::BadCertId));
 }
 
