@@ -143,6 +143,14 @@ impl TestService {
         found.into_iter().map(|device| device.id).collect()
     }
 
+    /// Facts of the newest record of a UDID: name and JSON value.
+    pub async fn facts_of_udid(&self, tenant: uuid::Uuid, udid: &str) -> Vec<(String, String)> {
+        let device = self.device_ids_by_udid(tenant, udid).await[0];
+        let read = move |tx: &mut dyn muster_storage::Tx| muster_storage::facts::of_device(tx, tenant, device);
+        let found = self.service.store.read(tenant, read).await.expect("the test's database answers");
+        found.into_iter().map(|fact| (fact.name, fact.value)).collect()
+    }
+
     /// Most devices a person may enroll.
     pub async fn set_device_limit(&self, tenant: uuid::Uuid, limit: i64) {
         let now = self.clock.now_ms();

@@ -19,7 +19,7 @@ use muster_storage::{
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Contact, Reply, hooks, identity::refused, model};
+use super::{Contact, Reply, identity::refused, model, status};
 use crate::{Result, Service};
 
 const SUBSCRIPTIONS: &str = "muster.status-subscriptions";
@@ -60,7 +60,7 @@ impl Service {
             let report = StatusReport::decode(message.data.as_deref().unwrap_or_default())
                 .map_err(|error| refused(&format!("the status report does not read: {error}")))?;
             let (now, report) = (self.clock.now(), report);
-            self.store.write(tenant, move |tx| hooks::status_reported(tx, tenant, enrollment, &report, now)).await?;
+            self.store.write(tenant, move |tx| status::reported(tx, tenant, enrollment, &report, now)).await?;
             return Ok(Reply::Empty);
         }
         let declared = self.declared(tenant, enrollment).await?;

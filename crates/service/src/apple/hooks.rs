@@ -1,7 +1,7 @@
 //! Where the channel calls other areas: one function each, so that what a check-in touches can be
 //! read in one place.
 
-use muster_apple::{CommandResult, Request, declarative::StatusReport};
+use muster_apple::{CommandResult, Request};
 use muster_storage::{
     Tx,
     certificates::purpose,
@@ -71,18 +71,6 @@ pub(super) fn inventory_answered(
     now: i64,
 ) -> Result<()> {
     Ok(inventory::answered(tx, tenant, command.enrollment, command.id, &command.request_type, result, now)?)
-}
-
-/// A channel reported status.
-pub(super) fn status_reported(
-    tx: &mut dyn Tx,
-    tenant: Uuid,
-    enrollment: Uuid,
-    report: &StatusReport,
-    now: i64,
-) -> Result<()> {
-    let _ = (tx, tenant, enrollment, report, now);
-    Ok(())
 }
 
 /// Whose identity a challenge is minted for.

@@ -37,6 +37,7 @@ pub mod push_certificate;
 mod raw;
 mod renewal;
 mod seen;
+pub mod status;
 mod token_update;
 
 pub use check_in::{Contact, Reply};

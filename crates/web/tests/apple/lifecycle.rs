@@ -259,3 +259,111 @@ async fn a_push_certificate_with_another_topic_is_refused() {
     let error = site.import_push_certificate("org.example.other").await.unwrap_err();
     assert!(error.to_string().contains("com.apple.mgmt"), "{error}");
 }
+
+#[tokio::test]
+async fn declarations_are_one_snapshot_and_reports_become_facts() {
+    use muster_apple::{
+        check_in::DeclarativeManagement,
+        declarative::{Declaration, DeclarationItems, StatusReport, Tokens},
+    };
+    let site = Site::new().await;
+    let phone = site.enrolled(site.person("grace@example.org").await, "UDID-1").await;
+    let ask = async |endpoint: &str, data: Option<Vec<u8>>| {
+        let ids = phone.ids.clone();
+        let message = CheckIn::DeclarativeManagement(DeclarativeManagement { ids, endpoint: endpoint.into(), data });
+        phone.check_in(&site, message).await
+    };
+    let answer = ask("tokens", None).await;
+    assert_eq!(answer.headers[header::CONTENT_TYPE], "application/json");
+    let tokens: Tokens = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!(tokens.sync_tokens.timestamp, "2026-01-01T00:00:00Z");
+    let items: DeclarationItems = serde_json::from_slice(&ask("declaration-items", None).await.body).unwrap();
+    assert_eq!(items.declarations_token, tokens.sync_tokens.declarations_token);
+    for (kind, item) in items.declarations.all() {
+        let answer = ask(&format!("declaration/{}/{}", kind.as_str(), item.identifier), None).await;
+        let declaration: Declaration = serde_json::from_slice(&answer.body).unwrap();
+        assert_eq!(declaration.server_token, item.server_token);
+    }
+    assert_eq!(items.declarations.activations.len(), 1);
+    assert_eq!(ask("declaration/configuration/nothing", None).await.status, StatusCode::NOT_FOUND);
+    assert_eq!(ask("elsewhere", None).await.status, StatusCode::BAD_REQUEST);
+
+    let mut report = StatusReport::default();
+    report.set_item("device.operating-system.version", "18.0".into());
+    report.set_item("passcode.is-present", true.into());
+    let answer = ask("status", Some(report.encode())).await;
+    assert_eq!((answer.status, answer.body.len()), (StatusCode::OK, 0));
+    let facts = site.test.facts_of_udid(site.actor.tenant, "UDID-1").await;
+    assert!(facts.contains(&("passcodePresent".into(), "true".into())), "{facts:?}");
+    assert!(facts.contains(&("osVersion".into(), "\"18.0\"".into())), "{facts:?}");
+    let deep = format!("{{\"StatusItems\":{}1{}}}", "{\"a\":".repeat(500), "}".repeat(500));
+    assert_eq!(ask("status", Some(deep.into_bytes())).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(ask("status", Some(b"[".to_vec())).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_recovery_key_is_opened_sealed_again_and_kept_out_of_facts() {
+    let site = Site::new().await;
+    let mac = site.enrolled(site.person("grace@example.org").await, "UDID-1").await;
+    let escrow = site.test.file_vault_escrow_certificate(site.actor.tenant).await.unwrap();
+    assert_eq!(escrow, site.test.file_vault_escrow_certificate(site.actor.tenant).await.unwrap());
+    let escrow = muster_pki::Certificate::decode(&escrow).unwrap();
+    let key = b"AAAA-BBBB-CCCC-DDDD-EEEE-FFFF";
+    let cms = muster_pki::cms::encrypt(key, &escrow, muster_pki::cms::Cipher::Aes256, &crate::kit::fill).unwrap();
+    let mut next = mac.idle(&site).await;
+    while let Some(command) = next {
+        let body = match command.request.request_type.as_str() {
+            "SecurityInfo" => dict! { "SecurityInfo" => dict! {
+                "FDE_Enabled" => true, "FDE_PersonalRecoveryKeyCMS" => Value::Data(cms.clone()),
+            } },
+            _ => Dictionary::new(),
+        };
+        next = mac.answer(&site, Status::Acknowledged, &command.uuid, body).await;
+    }
+    let device = device_of(&site, "UDID-1").await;
+    let kept = site.test.escrowed(site.actor.tenant, device, muster_service::apple::FILE_VAULT_KEY).await.unwrap();
+    assert_eq!(kept.as_deref(), Some(key.as_slice()));
+    let facts = site.test.facts_of_udid(site.actor.tenant, "UDID-1").await;
+    assert!(!format!("{facts:?}").contains("RecoveryKeyCMS"), "{facts:?}");
+}
+
+#[tokio::test]
+async fn e1_to_e3_hostile_lists_are_400_on_the_device_route() {
+    use crate::kit::Proof;
+    let site = Site::new().await;
+    let phone = site.enrolled(site.person("grace@example.org").await, "UDID-1").await;
+    let laughs = "<!DOCTYPE plist [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;\">]><plist><string>&b;</string></plist>";
+    let external = "<!DOCTYPE plist [<!ENTITY x SYSTEM \"https://localhost:1/\">]><plist><string>&x;</string></plist>";
+    let deep = format!("<plist>{}{}</plist>", "<array>".repeat(4000), "</array>".repeat(4000));
+    let many = format!("<plist><array>{}</array></plist>", "<true/>".repeat(100_000));
+    let binary = "bplist00\u{1}\u{2}".to_owned();
+    for kind in ["application/x-apple-aspen-mdm-checkin", "application/x-apple-aspen-mdm"] {
+        for body in [laughs, external, &deep, &many, &binary] {
+            let request = phone.request(kind, body.as_bytes().to_vec(), Proof::Signature);
+            assert_eq!(site.send(&site.device, request).await.status, StatusCode::BAD_REQUEST);
+        }
+    }
+    // The device is as it was.
+    assert!(phone.idle(&site).await.is_some());
+}
+
+#[tokio::test]
+async fn a_retired_phone_fetches_its_removal_and_nothing_else() {
+    use muster_domain::actions::Verb;
+    use muster_service::actions::ActionRequest;
+    let site = Site::new().await;
+    let phone = site.enrolled(site.person("grace@example.org").await, "UDID-1").await;
+    let device = device_of(&site, "UDID-1").await;
+    site.test.request_action(&site.actor, device, ActionRequest::bare(Verb::Retire)).await.unwrap();
+    site.test.run_due(site.test.clock.now_ms()).await.unwrap();
+    let removal = phone.idle(&site).await.unwrap();
+    assert_eq!(removal.request.request_type, "RemoveProfile");
+    assert_eq!(removal.request.parameters["Identifier"].as_string(), Some(phone.profile.identifier.as_str()));
+    let answer = phone
+        .result(&site, CommandResult::of(phone.ids.clone(), Status::Acknowledged, &removal.uuid, Dictionary::new()));
+    let answer = answer.await;
+    assert_eq!((answer.status, answer.body.len()), (StatusCode::OK, 0), "{}", answer.text());
+    let answer = phone.result(&site, CommandResult::idle(phone.ids.clone())).await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert!(answer.text().contains("com.apple.unrecognized.device"));
+}
