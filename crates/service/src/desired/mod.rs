@@ -16,6 +16,7 @@ pub mod dirty;
 pub mod documents;
 pub mod render;
 pub mod secrets;
+pub mod status;
 pub mod variables;
 mod wifi;
 
