@@ -2,7 +2,7 @@
 //!
 //! [`Service::compute`] resolves what a channel should have and queues the differences; [`answers`]
 //! takes what the device says; [`render`](Service::render_item) makes bytes at hand-out; [`dirty`] marks
-//! channels whose desired state may have changed; [`status`] tells what is true of a policy on a device.
+//! channels again whose settled errors are due.
 //! The rules are pure and in the crate `domain` (`assignment`, `resolve`, `reconcile`).
 //!
 //! [`Service::compute`]: crate::Service::compute
@@ -16,7 +16,6 @@ pub mod dirty;
 pub mod documents;
 pub mod render;
 pub mod secrets;
-pub mod status;
 pub mod variables;
 mod wifi;
 

@@ -516,3 +516,46 @@ async fn two_networks_of_one_name_that_differ_are_a_conflict() {
     assert_eq!(fleet.state_of(one).await.as_deref(), Some(state::CONFLICT));
     assert_eq!(fleet.state_of(two).await.as_deref(), Some(state::CONFLICT));
 }
+
+#[tokio::test]
+async fn what_the_api_tells_of_a_policy_is_what_the_device_said() {
+    let fleet = Fleet::new().await;
+    let kind = "iosGeneralDeviceConfiguration";
+    let one = json!({ "passcodeMinimumLength": 6, "cameraBlocked": true, "faceTimeBlocked": true });
+    let two = json!({ "passcodeMinimumLength": 8 });
+    let first = fleet.assign(kind, one, "allDevices", None).await;
+    let second = fleet.assign(kind, two, "allDevices", None).await;
+    fleet.compute().await;
+    let states = || async {
+        let all = fleet.service.configuration_states(fleet.tenant, fleet.device).await.unwrap();
+        let mut settings = std::collections::BTreeMap::new();
+        let mut documents = std::collections::BTreeMap::new();
+        for document in all {
+            let id = document["id"].as_str().unwrap()[..36].parse::<Uuid>().unwrap();
+            documents.insert(id, document["state"].as_str().unwrap().to_owned());
+            for setting in document["settingStates"].as_array().unwrap() {
+                let name = setting["settingName"].as_str().unwrap().to_owned();
+                settings.insert((id, name), setting.clone());
+            }
+        }
+        (documents, settings)
+    };
+    let (documents, settings) = states().await;
+    assert_eq!(documents[&second], "conflict", "nothing of it can be sent");
+    assert_eq!(documents[&first], "unknown", "the device has said nothing");
+    let setting = |settings: &std::collections::BTreeMap<(Uuid, String), Value>, id, name: &str| {
+        settings[&(id, name.to_owned())]["state"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(setting(&settings, first, "cameraBlocked"), "unknown");
+    assert_eq!(setting(&settings, first, "passcodeMinimumLength"), "conflict");
+    assert_eq!(setting(&settings, first, "faceTimeBlocked"), "notApplicable", "the phone is not supervised");
+    let sources = settings[&(first, "passcodeMinimumLength".to_owned())]["sources"].as_array().unwrap().len();
+    assert_eq!(sources, 2, "both policies are named");
+
+    let (command, _) = fleet.next().await.unwrap();
+    fleet.answer(&command, Status::Acknowledged).await;
+    let (documents, settings) = states().await;
+    assert_eq!(documents[&first], "conflict");
+    assert_eq!(setting(&settings, first, "cameraBlocked"), "compliant", "what was sent is in force");
+    assert_eq!(setting(&settings, first, "passcodeMinimumLength"), "conflict");
+}

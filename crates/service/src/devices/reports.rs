@@ -1,9 +1,9 @@
 //! What is known per device and per document: detected apps, states of configurations.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use muster_storage::{
-    self as storage, Tx, devices,
+    devices,
     documents::{self, Document},
     facts::{self, App, DetectedApp},
     items::{self, Item},
@@ -21,8 +21,6 @@ use crate::{Error, Result, Service};
 
 /// Rows of a transaction.
 const CHUNK: i64 = 500;
-/// Properties of a configuration that are no settings.
-const NO_SETTINGS: &[&str] = &["displayName", "description", "roleScopeTagIds"];
 
 fn object(value: Value) -> Map<String, Value> {
     match value {
@@ -155,15 +153,14 @@ impl Service {
                 let exceptions = setting_states::of_device(tx, tenant, device)?;
                 let mut by_document: BTreeMap<(String, Uuid), Vec<Item>> = BTreeMap::new();
                 for item in items::of_device(tx, tenant, device)? {
-                    // What should go and is gone, or was never there, is no state of a configuration.
-                    if item.desired_version.is_none() && item.state != items::state::ERROR {
+                    // What is only being taken off belongs to no configuration any more.
+                    if item.content == "{}" {
                         continue;
                     }
                     if let (Some(kind), Some(document)) = (item.document_kind.clone(), item.document_id) {
                         by_document.entry((kind, document)).or_default().push(item);
                     }
                 }
-                let mut names: HashMap<Uuid, String> = HashMap::new();
                 let mut views = Vec::new();
                 for ((kind, id), items) in by_document {
                     let Some(document) = documents::by_id(tx, tenant, &kind, id)? else { continue };
@@ -171,7 +168,7 @@ impl Service {
                         exceptions.iter().filter(|e| e.document_id == id && e.document_kind == kind).collect();
                     let worst = items.iter().max_by_key(|item| badness(&item.state));
                     let Some(worst) = worst else { continue };
-                    let settings = settings(tx, tenant, &document, worst, &of, &mut names)?;
+                    let settings = settings(&document, worst, &of);
                     views.push(object(json!({
                         "@odata.type": "#microsoft.graph.deviceConfigurationState",
                         "id": format!("{id}_{device}"),
@@ -250,62 +247,53 @@ impl Service {
     }
 }
 
-/// Each setting of a document: an exception as it is noted, the others with the document's own state.
-fn settings(
-    tx: &mut dyn Tx,
-    tenant: Uuid,
-    document: &Document,
-    item: &Item,
-    exceptions: &[&SettingState],
-    names: &mut HashMap<Uuid, String>,
-) -> storage::Result<Vec<Value>> {
-    let error: Value = item.error.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null);
-    let mut views = Vec::new();
-    let properties = document.properties()?;
-    let set = properties.iter().filter(|(name, value)| {
-        !NO_SETTINGS.contains(&name.as_str()) && !name.contains('@') && !value.is_null() && **value != json!([])
-    });
-    let mut settings: Vec<&str> = set.map(|(name, _)| name.as_str()).collect();
-    settings.extend(exceptions.iter().map(|exception| exception.setting.as_str()));
-    settings.sort_unstable();
-    settings.dedup();
-    for name in settings {
-        let exception = exceptions.iter().find(|exception| exception.setting == name);
-        let state = exception.map_or(item.state.as_str(), |exception| exception.state.as_str());
-        let mut sources = Vec::new();
-        let listed: Vec<Uuid> =
-            exception.and_then(|exception| serde_json::from_str(&exception.sources).ok()).unwrap_or_default();
-        for id in listed {
-            if let std::collections::hash_map::Entry::Vacant(entry) = names.entry(id) {
-                let found = documents::by_id(tx, tenant, &document.kind, id)?;
-                entry.insert(found.map_or_else(String::new, |found| found.display_name));
-            }
-            sources.push(json!({
-                "id": id,
-                "displayName": names.get(&id),
-                "sourceType": "deviceConfiguration",
-            }));
-        }
+/// Each setting of a document: an exception as it is noted, what was sent with what the device said.
+fn settings(document: &Document, item: &Item, exceptions: &[&SettingState]) -> Vec<Value> {
+    let parsed =
+        |text: Option<&str>| -> Value { text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or(Value::Null) };
+    let (error, content) = (parsed(item.error.as_deref()), parsed(Some(&item.content)));
+    // What was sent knows nothing of a conflict about another setting of its document.
+    let settled = item.command_id.is_none() && item.reported_version == item.desired_version;
+    let said = match item.state.as_str() {
+        items::state::CONFLICT if settled => items::state::SUCCEEDED,
+        items::state::CONFLICT => items::state::PENDING,
+        other => other,
+    };
+    let sent = content["settings"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let mut all: Vec<(&str, Option<&SettingState>)> = sent.map(|name| (name, None)).collect();
+    all.extend(exceptions.iter().map(|exception| (exception.setting.as_str(), Some(*exception))));
+    all.sort_by_key(|(name, _)| *name);
+    let own = || vec![json!({ "id": document.id, "displayName": document.display_name })];
+    let view = |(name, exception): (&str, Option<&SettingState>)| {
+        let state = exception.map_or(said, |exception| exception.state.as_str());
         let failed = state == items::state::ERROR;
+        let taking_part = exception.map(|exception| parsed(Some(&exception.sources)));
+        let mut sources = taking_part.as_ref().and_then(Value::as_array).cloned().unwrap_or_default();
+        if sources.is_empty() {
+            sources = own();
+        }
+        for source in &mut sources {
+            source["sourceType"] = json!("deviceConfiguration");
+        }
         let description = match exception {
-            Some(exception) => exception.reason.clone().map(Value::String),
-            None if failed => error.get("message").cloned(),
-            None => None,
+            Some(exception) => exception.reason.clone().map_or(Value::Null, Value::String),
+            None if failed => error["message"].clone(),
+            None => Value::Null,
         };
-        views.push(json!({
+        json!({
             "setting": format!("{}.{name}", document.odata_type),
             "settingName": name,
             "instanceDisplayName": null,
             "state": status(state),
-            "errorCode": if failed { error.get("code").cloned().unwrap_or(json!(0)) } else { json!(0) },
-            "errorDescription": description.unwrap_or(Value::Null),
+            "errorCode": if failed { error["code"].as_i64().unwrap_or(0) } else { 0 },
+            "errorDescription": description,
             "userId": null,
             "userName": null,
             "userEmail": null,
             "userPrincipalName": null,
             "currentValue": null,
             "sources": sources,
-        }));
-    }
-    Ok(views)
+        })
+    };
+    all.into_iter().map(view).collect()
 }
