@@ -2,6 +2,7 @@
 
 mod install;
 mod pg;
+mod openapi;
 mod run;
 mod test;
 mod tidy;
@@ -17,6 +18,7 @@ cargo xtask pg [COMMAND ...]                  a throw-away PostgreSQL; runs COMM
 cargo xtask faults [--kills N]                kills the server and PostgreSQL under load, checks what must hold
 cargo xtask bench checkin [--history 0,1000000]   what check-ins and commands cost, on both engines
 cargo xtask tidy                              crate graph, module docs, file sizes, banned words
+cargo xtask openapi                           docs/openapi.json from the route table, the registry and the types
 cargo xtask types [--check]                     the table of served Graph types, from the public metadata
 cargo xtask install                           what the gate needs on Debian (as root)
 ";
@@ -32,6 +34,7 @@ fn main() -> anyhow::Result<()> {
         "faults" => trial::faults(&rest),
         "bench" => trial::bench(&rest),
         "tidy" => tidy::check(),
+        "openapi" => openapi::write(),
         "types" => types::run(rest.iter().any(|word| word == "--check")),
         "install" => install::all(),
         "" | "help" | "--help" => {

@@ -5,7 +5,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
-    path::Path,
 };
 
 use anyhow::{Context, Result, bail};
@@ -121,7 +120,8 @@ struct Model {
 
 /// Writes the table, or with `check` says whether it would change.
 pub fn run(check: bool) -> Result<()> {
-    let source = Path::new(SOURCE);
+    let root = crate::run::root();
+    let (source, table) = (root.join(SOURCE), root.join(TABLE));
     if !source.exists() {
         println!("skipped: {SOURCE} is not there, the table stays as it is");
         return Ok(());
@@ -131,12 +131,12 @@ pub fn run(check: bool) -> Result<()> {
     let beta = fs::read_to_string(source.join("types-beta.json")).context("types-beta.json")?;
     read_beta(&mut model, &serde_json::from_str(&beta)?)?;
     let text = write(&model);
-    let old = fs::read_to_string(TABLE).unwrap_or_default();
+    let old = fs::read_to_string(&table).unwrap_or_default();
     if check && old != text {
         bail!("{TABLE} is not what `cargo xtask types` writes");
     }
     if old != text {
-        fs::write(TABLE, &text)?;
+        fs::write(&table, &text)?;
     }
     println!("{TABLE}: {} bytes", text.len());
     Ok(())

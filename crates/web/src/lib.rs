@@ -7,6 +7,7 @@ pub mod gate;
 pub mod graph;
 pub mod listener;
 pub mod muster;
+pub mod openapi;
 mod operation;
 pub mod problem;
 pub mod proxy;

@@ -169,6 +169,9 @@ pub fn table() -> Vec<Route> {
         Admin Operator GET "/muster/v1/bulkActions/{id}" 0, Some(Permission::BulkActions), crate::muster::bulk_actions::get, "How far it is";
         Admin Operator POST "/muster/v1/bulkActions/{id}/cancel" KIB, Some(Permission::BulkActions), crate::muster::bulk_actions::cancel, "Take back what no device has in hand";
 
+        // What is served here
+        Admin Open GET "/muster/v1/openapi.json" 0, None, crate::openapi::get, "This API as an OpenAPI document";
+
         // Graph: one entry a surface; `graph::registry` has the rows, their permissions and limits
         Admin Operator GET "/v1.0/{*path}" crate::graph::BODY_LIMIT, None, crate::graph::entry, "Microsoft Graph v1.0, read";
         Admin Operator POST "/v1.0/{*path}" crate::graph::BODY_LIMIT, None, crate::graph::entry, "Microsoft Graph v1.0, create or act";

@@ -13,6 +13,7 @@ mod options;
 mod references;
 mod registry;
 mod resources;
+mod schemas;
 mod types;
 
 use axum::{
@@ -28,6 +29,7 @@ pub use address::Version;
 pub(crate) use json::parse as parse_json;
 pub use answer::Answer;
 pub use registry::{Resource, Shape, registry};
+pub use schemas::schemas;
 
 use crate::{App, authentication, gate, problem::Problem};
 use options::Options;

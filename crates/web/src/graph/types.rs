@@ -80,6 +80,13 @@ pub struct Type {
     properties: BTreeMap<String, Property>,
 }
 
+impl Type {
+    /// Its own properties, its base's not.
+    pub fn own_properties(&self) -> impl Iterator<Item = &Property> {
+        self.properties.values()
+    }
+}
+
 /// One enum.
 #[derive(Clone, Debug, Default)]
 pub struct Enum {
@@ -179,6 +186,16 @@ impl Table {
             other if self.enums.contains_key(other) => Kind::Enum(other.to_owned()),
             other => Kind::Complex(other.to_owned()),
         }
+    }
+
+    /// Every type.
+    pub fn types(&self) -> impl Iterator<Item = (&str, &Type)> {
+        self.types.iter().map(|(name, found)| (name.as_str(), found))
+    }
+
+    /// Every enum.
+    pub fn enums(&self) -> impl Iterator<Item = (&str, &Enum)> {
+        self.enums.iter().map(|(name, found)| (name.as_str(), found))
     }
 
     /// The type of that name.

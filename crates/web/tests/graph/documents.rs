@@ -6,10 +6,32 @@ use crate::support::Api;
 
 const PROFILES: &str = "/beta/deviceManagement/deviceConfigurations";
 
+/// A profile that devices take.
+fn payload() -> String {
+    use base64::Engine as _;
+    let profile = r#"<?xml version="1.0" encoding="UTF-8"?>
+<plist version="1.0"><dict>
+<key>PayloadType</key><string>Configuration</string>
+<key>PayloadVersion</key><integer>1</integer>
+<key>PayloadIdentifier</key><string>example.test</string>
+<key>PayloadUUID</key><string>0F8FAD5B-D9CB-469F-A165-70867728950E</string>
+<key>PayloadDisplayName</key><string>Test</string>
+<key>PayloadContent</key><array><dict>
+<key>PayloadType</key><string>com.apple.webClip.managed</string>
+<key>PayloadVersion</key><integer>1</integer>
+<key>PayloadIdentifier</key><string>example.test.clip</string>
+<key>PayloadUUID</key><string>1F8FAD5B-D9CB-469F-A165-70867728950E</string>
+<key>URL</key><string>https://example.test</string>
+<key>Label</key><string>Test</string>
+</dict></array>
+</dict></plist>"#;
+    base64::engine::general_purpose::STANDARD.encode(profile)
+}
+
 fn custom(name: &str) -> Value {
     json!({
         "@odata.type": "#microsoft.graph.iosCustomConfiguration",
-        "displayName": name, "payloadName": "a", "payloadFileName": "a.mobileconfig", "payload": "PHBsaXN0Lz4=",
+        "displayName": name, "payloadName": "a", "payloadFileName": "a.mobileconfig", "payload": payload(),
     })
 }
 
@@ -35,7 +57,7 @@ async fn a_document_lives() {
     let read = api.get(&item).await.expect(200);
     assert_eq!(read.body["displayName"], "two");
     assert_eq!(read.body["version"], 2);
-    assert_eq!(read.body["payload"], "PHBsaXN0Lz4=");
+    assert_eq!(read.body["payload"], payload());
     assert_eq!(read.headers["etag"], "W/\"2\"");
 
     api.delete(&item).await.expect(204);
