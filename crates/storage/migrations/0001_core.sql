@@ -573,6 +573,10 @@ create table action (
 );
 create index action_device on action (tenant_id, device_id, name, requested_at);
 create index action_state on action (tenant_id, state, release_after);
+create index action_principal on action (tenant_id, principal_id, name, requested_at);
+create index action_approval on action (tenant_id, approval_id) where approval_id is not null;
+create index action_bulk on action (tenant_id, bulk_id) where bulk_id is not null;
+create index action_expiry on action (tenant_id, expires_at) where state in ('approved', 'queued', 'sent');
 create unique index action_waiting on action (tenant_id, device_id, name) where state in ('held', 'approved', 'queued', 'sent', 'active');
 
 create table approval (

@@ -147,15 +147,6 @@ pub fn waiting_of_device(tx: &mut dyn Tx, tenant: Uuid, device: Uuid) -> Result<
     )
 }
 
-/// The actions of an approval, by device.
-pub fn of_approval(tx: &mut dyn Tx, tenant: Uuid, approval: Uuid) -> Result<Vec<Action>> {
-    tx.all(
-        concat!("select ", columns!(), " from action where tenant_id = $1 and approval_id = $2 order by id"),
-        args![tenant, approval],
-        map,
-    )
-}
-
 /// The actions of a bulk request.
 pub fn of_bulk(tx: &mut dyn Tx, tenant: Uuid, bulk: Uuid) -> Result<Vec<Action>> {
     tx.all(
@@ -227,6 +218,29 @@ pub fn advance_held(
         "update action set state = $3, result = coalesce($4, result), updated_at = $5
           where tenant_id = $1 and approval_id = $2 and state = 'held'",
         args![tenant, approval, to, result, now],
+    )
+}
+
+/// Calls back what of an approval was not released; answers how many. What was released is in
+/// [`queued_of_approval`].
+pub fn cancel_unreleased(tx: &mut dyn Tx, tenant: Uuid, approval: Uuid, result: &str, now: i64) -> Result<u64> {
+    tx.execute(
+        "update action set state = 'canceled', result = $3, updated_at = $4
+          where tenant_id = $1 and approval_id = $2 and state in ('held', 'approved')",
+        args![tenant, approval, result, now],
+    )
+}
+
+/// The actions of an approval that were released and are not in a device's hand.
+pub fn queued_of_approval(tx: &mut dyn Tx, tenant: Uuid, approval: Uuid) -> Result<Vec<Action>> {
+    tx.all(
+        concat!(
+            "select ",
+            columns!(),
+            " from action where tenant_id = $1 and approval_id = $2 and state = 'queued' order by id"
+        ),
+        args![tenant, approval],
+        map,
     )
 }
 

@@ -8,7 +8,7 @@ use muster_storage::{
     actions::{self, Action},
     commands::{self, Which},
     devices::{self, Device},
-    enrollments,
+    enrollments, groups,
     jobs::Job,
     leaving, timers,
 };
@@ -88,6 +88,8 @@ pub(super) fn finish(
     enrollments::set_state(tx, tenant, device.id, enrollments::state::LEFT)?;
     enrollments::forget_push(tx, tenant, device.id)?;
     timers::clear(tx, tenant, LEAVING_TIMER, device.id)?;
+    let member = groups::Member { kind: groups::MemberKind::Device, id: device.directory_id };
+    groups::remove_everywhere(tx, tenant, member)?;
     let what = Note::new("Device left", "Delete", "managedDevice", device.id)
         .named(&device.name)
         .with("state", serde_json::json!(state));

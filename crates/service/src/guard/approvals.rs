@@ -39,6 +39,14 @@ pub(crate) fn subject_hash(action: &str, subjects: &[Uuid], parameters: &str) ->
     sha256(json!([action, subjects, parameters]).to_string().as_bytes())
 }
 
+/// Devices as audit keeps them: by id where they are few, else their number; the approval has them all.
+pub(super) fn devices_of(subjects: &[Uuid]) -> Value {
+    match subjects.len() {
+        0..=100 => json!(subjects),
+        many => json!(format!("{many} devices")),
+    }
+}
+
 /// True where the row still says what was asked: an edit after the request voids it.
 pub(super) fn intact(approval: &Approval) -> bool {
     let now = subject_hash(&approval.action_name, &approval.subjects, &approval.parameters);
@@ -88,7 +96,7 @@ pub(crate) fn request_approval(
     approvals::insert(tx, tenant, &approval)?;
     let what = Note::new("Ask for approval", "Create", "approval", approval.id)
         .with("action", json!(approval.action_name))
-        .with("devices", json!(approval.subjects))
+        .with("devices", devices_of(&approval.subjects))
         .with("reason", json!(approval.reason));
     note(tx, tenant, ids, &Who::actor(actor), what, now)?;
     if alone {
@@ -338,7 +346,7 @@ fn decide_in(
     let what = Note::new("Approve request", "Action", "approval", id)
         .with("action", json!(approval.action_name))
         .with("requester", json!(approval.requester_name))
-        .with("devices", json!(approval.subjects));
+        .with("devices", devices_of(&approval.subjects));
     note(tx, tenant, ids, &who, what, now)?;
     decided::approved(tx, ids, &rules, &approval, &who, now)?;
     settled(tx, tenant, id)
@@ -401,12 +409,13 @@ fn cancel(tx: &mut dyn Tx, ids: &mut Ids, actor: &Actor, approval: &Approval, no
             if approval.effective_at.is_some() && !approvals::settle(tx, tenant, approval.id, "canceled")? {
                 return Err(Error::conflict("this change has already taken effect"));
             }
-            for action in actions::of_approval(tx, tenant, approval.id)? {
+            actions::cancel_unreleased(tx, tenant, approval.id, "taken back", now)?;
+            for action in actions::queued_of_approval(tx, tenant, approval.id)? {
                 crate::actions::cancel_undelivered(tx, ids, tenant, &action, "taken back", &who, now)?;
             }
             let what = Note::new("Cancel request", "Action", "approval", approval.id)
                 .with("action", json!(approval.action_name))
-                .with("devices", json!(approval.subjects));
+                .with("devices", devices_of(&approval.subjects));
             note(tx, tenant, ids, &who, what, now)?;
         }
         state => return Err(Error::conflict(format!("this request is already {state}"))),

@@ -117,7 +117,7 @@ pub(super) fn close(
         .with("state", json!(state))
         .with("action", json!(approval.action_name))
         .with("requester", json!(approval.requester_name))
-        .with("devices", json!(approval.subjects));
+        .with("devices", super::approvals::devices_of(&approval.subjects));
     note(tx, tenant, ids, who, what, now)
 }
 

@@ -46,10 +46,12 @@ pub(crate) fn release_soon(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, at: i64
 impl Service {
     /// Releases everything the limits allow now, and enqueues the next run where something waits.
     pub async fn release_all(&self, tenant: Uuid) -> Result<Released> {
+        // Counted once a run, outside the transactions that release: the ceiling is a share of it.
+        let fleet = self.store.read(tenant, move |tx| guard::fleet(tx, tenant)).await?;
         let mut total = Released::default();
         for verb in [Verb::Wipe, Verb::Retire, Verb::Delete] {
             loop {
-                let step = self.release_step(tenant, verb).await?;
+                let step = self.release_step(tenant, verb, fleet).await?;
                 total.actions.extend(step.released);
                 if step.contended || step.more {
                     continue;
@@ -69,14 +71,14 @@ impl Service {
         Ok(total)
     }
 
-    async fn release_step(&self, tenant: Uuid, verb: Verb) -> Result<Step> {
+    async fn release_step(&self, tenant: Uuid, verb: Verb, fleet: i64) -> Result<Step> {
         let (defaults, now) = (self.settings.guard, self.clock.now());
         let ids = self.ids(now);
-        self.store.write(tenant, move |tx| step(tx, &mut ids.clone(), tenant, verb, &defaults, now)).await
+        self.store.write(tenant, move |tx| step(tx, &mut ids.clone(), tenant, (verb, fleet), &defaults, now)).await
     }
 }
 
-fn step(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, verb: Verb, defaults: &GuardDefaults, now: i64) -> Result<Step> {
+fn step(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, (verb, fleet): (Verb, i64), defaults: &GuardDefaults, now: i64) -> Result<Step> {
     let nothing = |again_at| Step { released: Vec::new(), contended: false, more: false, again_at };
     if stopped(guard::stop_epoch(tx, tenant)?) {
         return Ok(nothing(None));
@@ -85,7 +87,7 @@ fn step(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, verb: Verb, defaults: &Gua
     // The version is read before anything is counted: if `take` still finds it, the counts are true.
     let version = guard::budget(tx, tenant, name)?;
     let rules = rules_of(tx, tenant, defaults)?;
-    let limits = rules.limits(verb, guard::fleet(tx, tenant)?);
+    let limits = rules.limits(verb, fleet);
     let ledger = Ledger::new(guard::since(tx, tenant, name, now.saturating_sub(DAY))?);
 
     let mut heads: Vec<Action> = Vec::new();
