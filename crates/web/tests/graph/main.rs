@@ -3,5 +3,6 @@
 mod devices;
 mod directory;
 mod documents;
+mod guard;
 mod order;
 mod support;
