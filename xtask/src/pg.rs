@@ -25,6 +25,8 @@ pub struct Postgres {
     directory: PathBuf,
     durability: Durability,
     as_postgres: bool,
+    /// Port and password of the encrypted way in; none where openssl is missing.
+    encrypted: Option<(u16, String)>,
 }
 
 /// Where Debian puts the binaries, the newest version first; none where the package is missing.
@@ -51,24 +53,37 @@ impl Postgres {
         if as_postgres {
             run::finish(Command::new("chown").arg("postgres").arg(&directory))?;
         }
-        let server = Postgres { binaries, directory, durability, as_postgres };
+        let mut server = Postgres { binaries, directory, durability, as_postgres, encrypted: None };
         let data = server.directory.join("data");
         run::finish(
             server
                 .tool("initdb")
-                .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "-D"])
+                .args([
+                    "--username=postgres",
+                    "--auth-local=trust",
+                    "--auth-host=scram-sha-256",
+                    "--encoding=UTF8",
+                    "--locale=C.UTF-8",
+                    "--no-sync",
+                    "-D",
+                ])
                 .arg(&data)
                 .stdout(Stdio::null()),
         )?;
+        server.encrypted = server.certify()?;
         server.up()?;
+        let password = server.encrypted.as_ref().map_or("", |(_, password)| password);
         // The first owns the tables and may make test databases; the second is what the server works as.
+        let port = server.encrypted.as_ref().map_or(5432, |(port, _)| *port).to_string();
         run::finish(server.tool("psql").arg("-qX").arg("-h").arg(&server.directory).args([
+            "-p",
+            &port,
             "-U",
             "postgres",
             "-c",
             "create role muster_owner login createdb",
             "-c",
-            "create role muster_app login",
+            &format!("create role muster_app login password '{password}'"),
             "-c",
             "create database muster owner muster_owner",
         ]))?;
@@ -88,13 +103,46 @@ impl Postgres {
         command
     }
 
+    /// A self-signed certificate for the encrypted way in, a free port and a password.
+    fn certify(&self) -> anyhow::Result<Option<(u16, String)>> {
+        let file = |name: &str| self.directory.join(name);
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=localhost"])
+            .args(["-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:FALSE"])
+            .arg("-keyout")
+            .arg(file("server.key"))
+            .arg("-out")
+            .arg(file("server.crt"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        if !made.is_ok_and(|status| status.success()) {
+            return Ok(None);
+        }
+        run::finish(Command::new("chmod").arg("600").arg(file("server.key")))?;
+        if self.as_postgres {
+            run::finish(Command::new("chown").arg("postgres").arg(file("server.key")).arg(file("server.crt")))?;
+        }
+        let mut random = [0; 16];
+        std::io::Read::read_exact(&mut std::fs::File::open("/dev/urandom")?, &mut random)?;
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        Ok(Some((port, random.iter().map(|byte| format!("{byte:02x}")).collect())))
+    }
+
     /// Starts the server process, after [`Postgres::start`] or [`Postgres::kill`].
     pub fn up(&self) -> anyhow::Result<()> {
         let sync = if self.durability == Durability::Full { "on" } else { "off" };
+        let directory = self.directory.display();
+        let way_in = match &self.encrypted {
+            Some((port, _)) => format!(
+                "-c listen_addresses=localhost -p {port} -c ssl=on -c ssl_cert_file={directory}/server.crt \
+                 -c ssl_key_file={directory}/server.key"
+            ),
+            None => "-c listen_addresses=".to_owned(),
+        };
         let options = format!(
-            "-c listen_addresses= -c unix_socket_directories={} -c max_connections=200 -c fsync={sync} \
-             -c synchronous_commit={sync} -c full_page_writes={sync} -c shared_buffers=256MB -c max_wal_size=2GB",
-            self.directory.display()
+            "{way_in} -c unix_socket_directories={directory} -c max_connections=200 -c fsync={sync} \
+             -c synchronous_commit={sync} -c full_page_writes={sync} -c shared_buffers=256MB -c max_wal_size=2GB"
         );
         let log = self.directory.join("log");
         let started = self
@@ -139,7 +187,8 @@ impl Postgres {
 
     fn url_of(&self, role: &str, database: &str) -> String {
         let host = self.directory.display().to_string().replace('/', "%2F");
-        format!("postgres://{role}@{host}/{database}")
+        let port = self.encrypted.as_ref().map_or(5432, |(port, _)| *port);
+        format!("postgres://{role}@{host}:{port}/{database}")
     }
 
     /// URL of the role the server works as.
@@ -155,6 +204,12 @@ impl Postgres {
     /// Sets the variables that the tests read.
     pub fn configure(&self, command: &mut Command) {
         command.env("MUSTER_TEST_POSTGRES", self.url()).env("MUSTER_TEST_POSTGRES_MIGRATE", self.migrate_url());
+        if let Some((port, password)) = &self.encrypted {
+            let root = self.directory.join("server.crt");
+            // The folder is the server's own; its certificate is for everybody.
+            let url = format!("postgres://muster_app:{password}@localhost:{port}/muster?sslmode=require");
+            command.env("MUSTER_TEST_POSTGRES_TLS", url).env("MUSTER_TEST_POSTGRES_ROOT", root);
+        }
     }
 }
 

@@ -224,6 +224,23 @@ impl TestStore {
         }
     }
 
+    /// How the embedded engine would run a statement, one step a line; none for PostgreSQL, which
+    /// decides by the size of its tables.
+    pub fn plan(&self, statement: &str) -> Option<String> {
+        let file = self.directory.as_ref()?.path().join("muster.db");
+        let text = crate::dialect::Texts::new(self.dialect()).get(statement).sql.clone();
+        let options = sqlite::Options::default();
+        let connection = sqlite::connect(&file, rusqlite::OpenFlags::default(), &options).expect("the database opens");
+        let mut explain =
+            connection.prepare(&format!("explain query plan {text}")).expect("the statement can be prepared");
+        let mut rows = explain.raw_query();
+        let mut steps = Vec::new();
+        while let Some(row) = rows.next().expect("the plan can be read") {
+            steps.push(row.get::<_, String>(3).expect("a step is text"));
+        }
+        Some(steps.join("\n"))
+    }
+
     /// Every text and byte string in every table, one `table.column: value` a line: what a thief of
     /// the database would read. For tests that look for what must not be there.
     pub fn dump(&self) -> String {

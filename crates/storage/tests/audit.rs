@@ -252,3 +252,23 @@ fn d7_a_role_that_bypasses_row_level_security_is_refused() {
         assert!(refused.to_string().contains("bypasses row-level security"), "{refused}");
     });
 }
+
+#[test]
+fn the_connection_to_postgres_is_encrypted_and_its_certificate_checked() {
+    let test = "the_connection_to_postgres_is_encrypted";
+    let variable = |name: &str| std::env::var(name).ok();
+    let (Some(url), Some(root), Some(migrate)) = (
+        variable("MUSTER_TEST_POSTGRES_TLS"),
+        variable("MUSTER_TEST_POSTGRES_ROOT"),
+        variable("MUSTER_TEST_POSTGRES_MIGRATE"),
+    ) else {
+        return testing::skipped(test, "MUSTER_TEST_POSTGRES_TLS is not set");
+    };
+    let untrusted = muster_storage::Store::open_postgres(&url, Some(&migrate)).unwrap_err().to_string();
+    assert!(untrusted.contains("certificate"), "{untrusted}");
+    let store = muster_storage::Store::open_postgres(&format!("{url}&sslrootcert={root}"), Some(&migrate)).unwrap();
+    let encrypted = testing::block_on(store.read(muster_storage::Scope::Server, |tx| {
+        tx.one("select ssl from pg_stat_ssl where pid = pg_backend_pid()", &[], |row| row.bool(0))
+    }));
+    assert_eq!(encrypted.unwrap(), Some(true));
+}

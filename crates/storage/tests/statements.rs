@@ -224,3 +224,19 @@ fn e15_statements_are_not_formatted() {
         }
     }
 }
+
+/// E11: what a check-in runs finds its rows by an index, whatever lies in history.
+#[test]
+fn e11_a_check_in_scans_no_table() {
+    let store = testing::store();
+    let hot = ["commands.rs", "device_identities.rs", "device_states.rs", "lookups.rs", "enrollments.rs"];
+    let mut looked_at = 0;
+    for (file, sql) in all().into_iter().filter(|(file, _)| hot.contains(&file.as_str())) {
+        let plan = store.plan(&sql).unwrap_or_default();
+        // The counted subquery of a bounded count is itself a search.
+        let scans = plan.lines().any(|step| step.starts_with("SCAN") && !step.contains("waiting"));
+        assert!(!scans, "{file}: {sql}\n{plan}");
+        looked_at += 1;
+    }
+    assert!(looked_at > 40, "{looked_at}");
+}
