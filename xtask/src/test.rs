@@ -3,7 +3,7 @@
 use crate::{
     install,
     pg::{Durability, Postgres},
-    run, tidy,
+    run, tidy, trial,
 };
 
 /// Runs the gate. `--quick` leaves out the installation and the lints.
@@ -27,7 +27,10 @@ pub fn gate(args: &[String]) -> anyhow::Result<()> {
         Some(server) => server.configure(&mut command),
         None => println!("skipped: every test on PostgreSQL: it is not installed"),
     }
-    run::finish(&mut command)
+    run::finish(&mut command)?;
+    drop(server);
+    step("faults");
+    trial::faults(&["--kills", "3", "--devices", "9"].map(str::to_owned))
 }
 
 fn step(name: &str) {
