@@ -236,3 +236,126 @@ pub fn enrollment_kind(word: &str) -> EnrollmentKind {
         _ => EnrollmentKind::Device,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::catalogue::{Platform, prepare};
+
+    fn channel(enrollment: EnrollmentKind, supervised: bool) -> Channel {
+        Channel {
+            platform: Platform::Ios,
+            version: "17.4".parse().unwrap(),
+            supervised,
+            enrollment,
+            user_channel: false,
+        }
+    }
+
+    fn applied(id: u128, body: &Value) -> Applied {
+        let prepared = prepare("iosGeneralDeviceConfiguration", body.as_object().unwrap(), &|_| String::new()).unwrap();
+        Applied {
+            kind: "deviceConfigurations".into(),
+            id: Uuid::from_u128(id),
+            name: format!("Policy {id}"),
+            prepared: Arc::new(prepared),
+            references: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn the_same_value_twice_is_no_conflict() {
+        let body = json!({ "cameraBlocked": true });
+        let both = resolve(&[applied(1, &body), applied(2, &body)], &channel(EnrollmentKind::Device, true));
+        assert!(both.iter().all(|one| one.content.is_some() && one.exceptions.is_empty()));
+    }
+
+    #[test]
+    fn false_is_not_configured() {
+        let (on, off) = (json!({ "cameraBlocked": true }), json!({ "cameraBlocked": false }));
+        let both = resolve(&[applied(1, &on), applied(2, &off)], &channel(EnrollmentKind::Device, true));
+        assert!(both.iter().all(|one| one.exceptions.is_empty()));
+        assert!(both[1].content.is_none());
+    }
+
+    #[test]
+    fn a_lock_without_its_app_is_not_sent() {
+        let body = json!({ "kioskModeBlockAutoLock": true });
+        let one = resolve(&[applied(1, &body)], &channel(EnrollmentKind::Device, true)).remove(0);
+        assert!(one.content.is_none());
+        assert!(one.exceptions[0].reason.contains("belongs to"));
+    }
+
+    fn any_body() -> impl Strategy<Value = Value> {
+        (
+            prop::option::of(4i64..9),
+            prop::option::of(any::<bool>()),
+            prop::option::of(any::<bool>()),
+            prop::option::of(prop_oneof![Just("numeric"), Just("alphanumeric")]),
+            prop::option::of(any::<bool>()),
+        )
+            .prop_map(|(length, camera, siri, kind, store)| {
+                json!({
+                    "passcodeMinimumLength": length,
+                    "cameraBlocked": camera,
+                    "siriBlocked": siri,
+                    "passcodeRequiredType": kind,
+                    "appStoreBlocked": store,
+                    "networkUsageRules": [{}],
+                })
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_documents_does_not_matter(
+            bodies in prop::collection::vec(any_body(), 0..5),
+            supervised in any::<bool>(),
+            user in any::<bool>(),
+        ) {
+            let kind = if user { EnrollmentKind::User } else { EnrollmentKind::Device };
+            let channel = channel(kind, supervised);
+            let documents: Vec<Applied> = bodies.iter().enumerate().map(|(n, body)| applied(n as u128, body)).collect();
+            let mut reversed = documents.clone();
+            reversed.reverse();
+            prop_assert_eq!(resolve(&documents, &channel), resolve(&reversed, &channel));
+        }
+
+        /// Every configured property is either sent or named with a reason; none is silently dropped.
+        #[test]
+        fn no_setting_is_lost(bodies in prop::collection::vec(any_body(), 1..4), supervised in any::<bool>()) {
+            let channel = channel(EnrollmentKind::Device, supervised);
+            let documents: Vec<Applied> = bodies.iter().enumerate().map(|(n, body)| applied(n as u128, body)).collect();
+            for (body, one) in bodies.iter().zip(resolve(&documents, &channel)) {
+                for (name, value) in body.as_object().unwrap() {
+                    if value.is_null() || *value == json!(false) {
+                        continue;
+                    }
+                    let sent = one.settings.contains(name);
+                    let named = one.exceptions.iter().any(|exception| exception.setting == *name);
+                    prop_assert!(sent != named, "{} is sent: {}, named: {}", name, sent, named);
+                }
+            }
+        }
+
+        /// What is sent was asked for by every document that says anything about it.
+        #[test]
+        fn nothing_disputed_is_sent(bodies in prop::collection::vec(any_body(), 2..4)) {
+            let channel = channel(EnrollmentKind::Device, true);
+            let documents: Vec<Applied> = bodies.iter().enumerate().map(|(n, body)| applied(n as u128, body)).collect();
+            let resolved = resolve(&documents, &channel);
+            let lengths: std::collections::BTreeSet<String> = bodies
+                .iter()
+                .filter(|body| !body["passcodeMinimumLength"].is_null())
+                .map(|body| body["passcodeMinimumLength"].to_string())
+                .collect();
+            if lengths.len() > 1 {
+                for one in resolved {
+                    prop_assert!(!one.settings.contains(&"passcodeMinimumLength".to_owned()));
+                }
+            }
+        }
+    }
+}

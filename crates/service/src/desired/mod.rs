@@ -8,6 +8,8 @@
 //! [`Service::compute`]: crate::Service::compute
 
 pub mod answers;
+#[cfg(test)]
+mod catalogue_tests;
 mod certificates;
 pub mod check;
 pub mod compute;

@@ -112,7 +112,7 @@ impl Service {
 }
 
 /// What every profile of ours has at its top.
-fn finish(mut profile: Profile, material: &Material) -> Profile {
+pub(crate) fn finish(mut profile: Profile, material: &Material) -> Profile {
     profile.identifier = profile_identifier(material.document);
     profile.uuid = uuid_of(&material.version, "");
     if material.is_mac() {
@@ -131,7 +131,7 @@ pub(crate) fn uuid_of(version: &[u8], part: &str) -> String {
 }
 
 /// Catalogue settings: one payload a payload type.
-fn settings_payloads(material: &Material) -> Vec<Payload> {
+pub(crate) fn settings_payloads(material: &Material) -> Vec<Payload> {
     let identifier = profile_identifier(material.document);
     let payloads = material.content["payloads"].as_object().into_iter().flatten();
     payloads
