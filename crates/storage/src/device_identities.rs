@@ -131,42 +131,6 @@ pub fn supersede_others(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, keep: Uuid)
     )
 }
 
-/// From now on the identities of a device may only fetch and acknowledge the removal.
-pub fn set_leaving(tx: &mut dyn Tx, tenant: Uuid, device: Uuid) -> Result<u64> {
-    tx.execute(
-        "update certificate set state = 'leaving' \
-          where tenant_id = $1 and device_id = $2 and purpose = 'identity' and state in ('issued', 'active')",
-        args![tenant, device],
-    )
-}
-
-/// An identity that ends soon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expiring {
-    /// The certificate.
-    pub certificate: Uuid,
-    /// Its device.
-    pub device: Uuid,
-    /// Its channel.
-    pub enrollment: Uuid,
-    /// Unix ms.
-    pub not_after: i64,
-}
-
-/// Active identities of enrolled devices that end before `before`, earliest first.
-pub fn expiring(tx: &mut dyn Tx, tenant: Uuid, before: i64, limit: i64) -> Result<Vec<Expiring>> {
-    tx.all(
-        "select c.id, c.device_id, c.enrollment_id, c.not_after from certificate c \
-           join enrollment e on e.tenant_id = $1 and e.id = c.enrollment_id and e.state = 'enrolled' \
-          where c.tenant_id = $1 and c.not_after < $2 and c.purpose = 'identity' and c.state = 'active' \
-          order by c.not_after limit $3",
-        args![tenant, before, limit],
-        |row| {
-            Ok(Expiring { certificate: row.id(0)?, device: row.id(1)?, enrollment: row.id(2)?, not_after: row.int(3)? })
-        },
-    )
-}
-
 /// Whether a finished command of that id is in the channel's history: a repeated answer.
 pub fn answered_before(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, command: Uuid) -> Result<bool> {
     let found = tx.one(
