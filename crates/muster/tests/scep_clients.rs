@@ -243,6 +243,52 @@ async fn certmonger_submits_and_a_spent_challenge_is_refused() {
     assert!(!refused.status.success(), "a spent challenge is refused");
 }
 
+/// The whole client, on a message bus of its own, with keys and state in the test's folder.
+#[tokio::test(flavor = "multi_thread")]
+async fn certmonger_enrolls_by_itself() {
+    let test = "certmonger_enrolls_by_itself";
+    if !(installed(test, "/usr/sbin/certmonger") && installed(test, "/usr/bin/dbus-run-session")) {
+        return;
+    }
+    let office = Office::open().await;
+    let authorities = office.service.authorities().await.unwrap();
+    let challenge = office.challenge("phone-3").await;
+    let folder = office.folder.path().display();
+    let script = format!(
+        "set -e
+         getcert add-scep-ca -s -c Muster -u {url} -N {folder}/root.pem
+         getcert request -s -c Muster -k {folder}/cm.key -f {folder}/cm.pem -N CN=admin -L {challenge} -w -v
+         getcert list -s
+        ",
+        url = office.url,
+        challenge = challenge.expose(),
+    );
+    office.write("enrol.sh", script);
+    for name in ["state", "state/requests", "state/cas", "state/local", "state/tmp"] {
+        std::fs::create_dir(office.path(name)).unwrap();
+    }
+    let command = format!("timeout 60 sh {folder}/enrol.sh");
+    // Its state stays in the folder, whoever runs this; `-c` ends the daemon with the command.
+    let output = Command::new("dbus-run-session")
+        .args(["--", "certmonger", "-s", "-n", "-B", "-c", &command])
+        .env("HOME", office.folder.path())
+        .env("CERTMONGER_CONFIG_DIR", office.path("state"))
+        .env("CERTMONGER_REQUESTS_DIR", office.path("state/requests"))
+        .env("CERTMONGER_CAS_DIR", office.path("state/cas"))
+        .env("CERTMONGER_LOCAL_CA_DIR", office.path("state/local"))
+        .env("CERTMONGER_TMPDIR", office.path("state/tmp"))
+        .env("CERTMONGER_SYSTEM_LOCK_FILE", office.path("state/lock"))
+        .current_dir(office.folder.path())
+        .output()
+        .unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}");
+    assert!(office.path("cm.pem").exists(), "{said}");
+    let issued = Certificate::from_der_or_pem(&office.read("cm.pem")).unwrap();
+    assert_eq!(issued.subject().to_string(), "CN=phone-3");
+    issued.verify_signature(authorities.device.key.public(), Legacy::default()).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn plain_http_serves_scep_and_lists_and_nothing_else() {
     let office = Office::open().await;
