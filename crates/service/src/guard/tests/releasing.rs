@@ -313,3 +313,16 @@ on_both! {
         assert_eq!(w.record(silent).await.state, "left");
     }
 }
+
+on_both! {
+    async fn h2_counts_taken_before_another_release_let_nothing_go(w) {
+        let (store, tenant) = (w.s.store.clone(), w.tenant);
+        let seen = store.write(tenant, move |tx| muster_storage::guard::budget(tx, tenant, "wipe")).await.unwrap();
+        let take = || {
+            let store = store.clone();
+            async move { store.write(tenant, move |tx| muster_storage::guard::take(tx, tenant, "wipe", seen)).await }
+        };
+        assert!(take().await.unwrap(), "the first releaser that saw this version");
+        assert!(!take().await.unwrap(), "every other one counts again");
+    }
+}

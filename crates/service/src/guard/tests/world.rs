@@ -24,7 +24,6 @@ use crate::{
 macro_rules! on_both {
     ($(async fn $name:ident($w:ident) $body:block)+) => {$(
         mod $name {
-            #[expect(unused_imports, reason = "a test may use nothing of its module")]
             use super::*;
             async fn body($w: World) $body
             #[tokio::test]
