@@ -233,3 +233,10 @@ pub(crate) fn remembered_authorities(keys: &Keys) -> Option<Vec<muster_storage::
 pub(crate) fn remember_authorities(keys: &Keys, rows: &[muster_storage::authorities::Authority]) {
     AUTHORITIES.lock().expect("no test panics while it holds this").push((keys.name(), rows.to_vec()));
 }
+
+/// The code that an authenticator app shows for a base32 secret at a time, unix ms.
+pub fn totp_code(secret: &str, now: i64) -> String {
+    let bytes = crate::sign_in::totp::parse_base32(secret).expect("the secret is base32");
+    let secret = bytes.try_into().expect("a secret has 20 bytes");
+    crate::sign_in::totp::code_at(&secret, now)
+}

@@ -39,6 +39,12 @@ pub(crate) fn matching_step(secret: &[u8], code: &str, now: i64) -> Option<i64> 
     })
 }
 
+/// The code of a time.
+#[cfg(feature = "testing")]
+pub(crate) fn code_at(secret: &[u8; SECRET], now: i64) -> String {
+    totp(secret).generate(now.max(0) as u64 / 1000).to_string()
+}
+
 /// RFC 4648 base32 without padding, the form that authenticator apps take.
 pub(crate) fn base32(bytes: &[u8]) -> String {
     let mut text = String::new();
