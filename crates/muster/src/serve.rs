@@ -12,6 +12,11 @@ pub async fn serve(options: &Serve) -> anyhow::Result<()> {
     let service = wiring::open(&config, Some(addresses.clone())).await?;
     let mut running = Running::start(&config, service.clone(), doors, true).await?;
     tracing::info!(public = addresses.public, device = addresses.device, admin = addresses.admin, "serving");
+    if let Some(value) = service.offer_set_up().await? {
+        // On standard output, not in the log: whoever has the link makes the first owner.
+        println!("Nobody administers this server yet. Make the first owner here, once, within 24 hours:");
+        println!("{}/setup?token={value}", addresses.admin);
+    }
     tokio::select! {
         ended = running.ended() => ended?,
         () = told_to_stop() => {}

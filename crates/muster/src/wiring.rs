@@ -204,8 +204,14 @@ impl muster_service::Mail for NoMail {
     }
 }
 
-fn mail(_: &Settings) -> anyhow::Result<Arc<dyn muster_service::Mail>> {
-    Ok(Arc::new(NoMail))
+fn mail(settings: &Settings) -> anyhow::Result<Arc<dyn muster_service::Mail>> {
+    match &settings.mail {
+        None => Ok(Arc::new(NoMail)),
+        Some(mail) => {
+            let client = muster_service::clients::mail::SmtpMail::new(mail).map_err(anyhow::Error::msg)?;
+            Ok(Arc::new(client))
+        }
+    }
 }
 
 fn push(settings: &Settings, clock: Arc<dyn muster_service::Clock>) -> anyhow::Result<Arc<dyn muster_service::Push>> {

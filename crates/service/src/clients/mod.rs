@@ -1,3 +1,4 @@
 //! Outward clients: Apple push, mail.
 
 pub mod apns;
+pub mod mail;
