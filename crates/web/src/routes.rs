@@ -100,6 +100,8 @@ pub fn table() -> Vec<Route> {
     routes! {
         // Pages for people
         Public Open GET "/style.css" 0, None, crate::public::style::plain, "Style sheet of the public pages";
+        Public Open GET "/branding/{tenant}/{profile}/style.css" 0, None, crate::public::style::branded, "Style sheet with an organisation's colour";
+        Public Open GET "/branding/{tenant}/{profile}/logo" 0, None, crate::public::style::logo, "An organisation's logo";
         Public Open GET "/enroll" 0, None, crate::public::enroll::start, "Sign-in page of an enrollment";
         Public Flow POST "/enroll" 64 * KIB, None, crate::public::enroll::step, "Next step of an enrollment";
         Public Flow GET "/enroll/profile/{token}" 0, None, crate::public::enroll::profile, "The management profile of an enrollment";

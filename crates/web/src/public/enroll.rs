@@ -18,7 +18,8 @@ use serde::Deserialize;
 use super::{
     flow::{self, Place, Progress},
     form::Posted,
-    page::{Brand, Page},
+    page::Page,
+    style::brand,
 };
 use crate::App;
 
@@ -49,9 +50,9 @@ pub struct Start {
 }
 
 /// GET /enroll
-pub async fn start(State(_app): State<App>, Query(start): Query<Start>) -> Response {
+pub async fn start(State(app): State<App>, Query(start): Query<Start>) -> Response {
     let user: String = start.user.chars().take(320).collect();
-    flow::sign_in_page(&PLACE, &user).respond(&brand())
+    flow::sign_in_page(&PLACE, &user).respond(&brand(&app.service, None).await)
 }
 
 /// POST /enroll
@@ -60,9 +61,9 @@ pub async fn step(State(app): State<App>, posted: Posted) -> Response {
 }
 
 /// GET /authenticate: a device opened it for an account-driven enrollment.
-pub async fn authenticate(State(_app): State<App>, Query(start): Query<Authenticate>) -> Response {
+pub async fn authenticate(State(app): State<App>, Query(start): Query<Authenticate>) -> Response {
     let user: String = start.user_identifier.chars().take(320).collect();
-    flow::sign_in_page(&ACCOUNT, &user).respond(&brand())
+    flow::sign_in_page(&ACCOUNT, &user).respond(&brand(&app.service, None).await)
 }
 
 /// POST /authenticate: the same forms; they end with the hand-over to the device.
@@ -71,15 +72,18 @@ pub async fn authenticate_step(State(app): State<App>, posted: Posted) -> Respon
 }
 
 async fn advance(app: App, place: &Place, posted: Posted) -> Response {
-    let brand = brand();
     let fields = match posted.fields {
         Ok(fields) => fields,
-        Err((status, why)) => return flow::sign_in_page(place, "").refused(status, why).respond(&brand),
+        Err((status, why)) => {
+            let brand = brand(&app.service, None).await;
+            return flow::sign_in_page(place, "").refused(status, why).respond(&brand);
+        }
     };
     let flow = match flow::advance(&app, place, &posted.context, &fields, None).await {
-        Progress::Show(page) => return flow::respond(*page, &brand),
+        Progress::Show(page, who) => return flow::respond(*page, &brand(&app.service, who).await),
         Progress::SignedIn(flow) => *flow,
     };
+    let brand = brand(&app.service, Some((flow.tenant, flow.person.id))).await;
     let answers = ChoiceAnswers {
         category: fields.owned("category"),
         platform: fields.owned("platform"),
@@ -288,12 +292,8 @@ pub async fn profile(State(app): State<App>, Path(token): Path<String>) -> Respo
             }
             response
         }
-        Err(error) => flow::respond(flow::refused(stop_page(&PLACE), &error), &brand()),
+        Err(error) => flow::respond(flow::refused(stop_page(&PLACE), &error), &brand(&app.service, None).await),
     }
-}
-
-fn brand() -> Brand {
-    Brand::plain("/style.css")
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use muster_service::{
     sign_in::{Answers, Flow, Purpose, Step},
 };
 
+use uuid::Uuid;
+
 use super::{
     form::Fields,
     page::{Brand, Page},
@@ -29,8 +31,8 @@ pub(super) struct Place {
 
 /// How far a posted form brought the flow.
 pub(super) enum Progress {
-    /// Another page has to be shown.
-    Show(Box<Page>),
+    /// Another page has to be shown; once the password is proven with whose it is, for its look.
+    Show(Box<Page>, Option<(Uuid, Uuid)>),
     /// The sign-in is complete.
     SignedIn(Box<Flow>),
 }
@@ -88,10 +90,10 @@ pub(super) async fn advance(
     match result {
         Ok(flow) if flow.purpose != place.purpose => {
             let over = Error::unauthenticated("this sign-in was begun for something else; start again");
-            Progress::Show(Box::new(refused(sign_in_page(place, ""), &over)))
+            Progress::Show(Box::new(refused(sign_in_page(place, ""), &over)), None)
         }
         Ok(flow) => match step_page(place, &flow) {
-            Some(page) => Progress::Show(Box::new(page)),
+            Some(page) => Progress::Show(Box::new(page), Some((flow.tenant, flow.person.id))),
             None => Progress::SignedIn(Box::new(flow)),
         },
         Err(error) => {
@@ -107,7 +109,7 @@ pub(super) async fn advance(
                 None => None,
             };
             let page = again.unwrap_or_else(|| sign_in_page(place, username));
-            Progress::Show(Box::new(refused(page, &error)))
+            Progress::Show(Box::new(refused(page, &error)), None)
         }
     }
 }

@@ -41,7 +41,7 @@ pub async fn step(State(app): State<App>, posted: Posted) -> Response {
         Err((status, why)) => return flow::sign_in_page(&PLACE, "").refused(status, why).respond(&brand()),
     };
     let flow = match flow::advance(&app, &PLACE, &posted.context, &fields, None).await {
-        Progress::Show(page) => return flow::respond(*page, &brand()),
+        Progress::Show(page, _) => return flow::respond(*page, &brand()),
         Progress::SignedIn(flow) => *flow,
     };
     match app.service.open_console(&flow.value).await {
