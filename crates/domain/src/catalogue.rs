@@ -164,6 +164,32 @@ pub fn refusal(entry: &Entry, channel: &Channel) -> Option<String> {
     (entry.supervised && !channel.supervised).then(|| "needs a supervised device".to_owned())
 }
 
+/// Which value holds where a compliance policy and a configuration both set something: the stricter
+/// one where the catalogue gives an order (all passcode settings), elsewhere the compliance policy's
+/// (design, ruling 10).
+pub fn held<'a>(entry: &Entry, compliance: &'a Value, configuration: &'a Value) -> &'a Value {
+    let stricter = match &entry.strictest {
+        None => false,
+        Some(Strictest::Max) => rank(configuration) > rank(compliance),
+        Some(Strictest::Min) => match (rank(configuration), rank(compliance)) {
+            (own, _) if own <= 0.0 => false,
+            (own, other) => other <= 0.0 || own < other,
+        },
+        Some(Strictest::Words(words)) => {
+            let place = |value: &Value| words.iter().position(|word| Some(word.as_str()) == value.as_str());
+            place(configuration) > place(compliance)
+        }
+    };
+    if stricter { configuration } else { compliance }
+}
+
+fn rank(value: &Value) -> f64 {
+    match value {
+        Value::Bool(truth) => f64::from(u8::from(*truth)),
+        other => other.as_f64().unwrap_or(0.0),
+    }
+}
+
 /// Writes `value` at a dotted key.
 pub fn set_key(into: &mut Map<String, Value>, key: &str, value: Value) {
     match key.split_once('.') {
@@ -192,6 +218,27 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn of_compliance_and_configuration_the_stricter_passcode_holds() {
+        let kind = kind("#microsoft.graph.iosGeneralDeviceConfiguration").unwrap();
+        let holds = |name: &str, compliance: Value, configuration: Value| {
+            let entry = kind.settings.iter().find(|entry| entry.name == name).unwrap();
+            held(entry, &compliance, &configuration).clone()
+        };
+        let number = |n: i64| Value::from(n);
+        assert_eq!(holds("passcodeMinimumLength", number(6), number(8)), number(8));
+        assert_eq!(holds("passcodeMinimumLength", number(8), number(6)), number(8));
+        assert_eq!(holds("passcodeExpirationDays", number(90), number(30)), number(30));
+        assert_eq!(holds("passcodeExpirationDays", number(90), number(0)), number(90), "0 is no limit");
+        let (numeric, letters) = (Value::from("numeric"), Value::from("alphanumeric"));
+        assert_eq!(holds("passcodeRequiredType", numeric.clone(), letters.clone()), letters);
+        assert_eq!(holds("cameraBlocked", Value::from(false), Value::from(true)), Value::from(false));
+        for entry in &kind.settings {
+            let passcode = entry.delivery[0].payload == "com.apple.mobiledevice.passwordpolicy";
+            assert_eq!(entry.strictest.is_some(), passcode, "{}", entry.name);
+        }
+    }
 
     #[test]
     fn every_file_reads_and_names_are_unique() {

@@ -10,7 +10,11 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::catalogue::{Channel, EnrollmentKind, Prepared, built::Built, get_key, needs, refusal, set_key};
+use crate::catalogue::{
+    Channel, EnrollmentKind, Prepared,
+    built::{Built, not_under_user_enrollment},
+    get_key, needs, refusal, set_key,
+};
 
 /// A document that reaches the channel.
 #[derive(Clone, Debug)]
@@ -141,7 +145,22 @@ fn one(document: &Applied, channel: &Channel, claims: &Claims) -> Resolved {
         if let Some(sources) = built.identity.as_deref().and_then(|identity| dispute(claims, identity)) {
             exceptions.extend(built.settings.iter().map(|name| conflict(name, &sources)));
         } else {
-            settings.clone_from(&built.settings);
+            let left_out: &[&str] = match channel.enrollment {
+                EnrollmentKind::User => not_under_user_enrollment(built.shape),
+                EnrollmentKind::Device => &[],
+            };
+            for name in &built.settings {
+                if left_out.contains(&name.as_str()) {
+                    exceptions.push(Exception {
+                        setting: name.clone(),
+                        why: Withheld::NotApplicable,
+                        reason: "not available under User Enrollment".to_owned(),
+                        sources: Vec::new(),
+                    });
+                } else {
+                    settings.push(name.clone());
+                }
+            }
             content = Some(built_content(document, built));
         }
     }

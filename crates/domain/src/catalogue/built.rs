@@ -127,7 +127,7 @@ pub fn build(graph_type: &str, body: &Map<String, Value>, hash: &dyn Fn(&[u8]) -
     let shape = shape(graph_type).unwrap_or(Shape::Custom);
     let settings: Vec<String> = properties(shape)
         .iter()
-        .filter(|name| body.get(**name).is_some_and(|value| !value.is_null()))
+        .filter(|name| body.get(**name).is_some_and(|value| !says_nothing(value)))
         .map(|name| (*name).to_owned())
         .collect();
     let mut references: Vec<Uuid> =
@@ -148,6 +148,29 @@ pub fn build(graph_type: &str, body: &Map<String, Value>, hash: &dyn Fn(&[u8]) -
     let fingerprint = hash(json!([graph_type, delivered, references]).to_string().as_bytes());
     let compare = if identity.is_some() { Value::Object(delivered) } else { Value::Null };
     Built { shape, identity, compare, settings, references, fingerprint }
+}
+
+fn says_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty() || text == "none" || text == "notConfigured",
+        Value::Array(list) => list.is_empty(),
+        _ => false,
+    }
+}
+
+/// Properties of a shape that User Enrollment does not take.
+pub fn not_under_user_enrollment(shape: Shape) -> &'static [&'static str] {
+    match shape {
+        Shape::WiFi | Shape::EnterpriseWiFi => &[
+            "proxySettings",
+            "proxyManualAddress",
+            "proxyManualPort",
+            "proxyAutomaticConfigurationUrl",
+            "disableMacAddressRandomization",
+        ],
+        _ => &[],
+    }
 }
 
 /// Ids that a link names: `name@odata.bind` with one address or several, or expanded objects.

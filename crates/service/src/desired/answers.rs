@@ -2,7 +2,7 @@
 
 use muster_apple::{CommandResult, Status};
 use muster_storage::{
-    self as storage, Tx, device_states,
+    self as storage, Tx, device_states, enrollments,
     items::{self, Item},
     timers,
 };
@@ -62,6 +62,7 @@ pub fn item_answered(
             item.error = None;
             item.attempts = 0;
             item.retry_at = None;
+            settle_certificates(tx, tenant, &item, now)?;
         }
         Status::Error | Status::CommandFormatError => settle_error(&mut item, &order, result, now),
     }
@@ -80,6 +81,17 @@ pub fn item_answered(
     let (_, reported) = hashes(&items::of_enrollment(tx, tenant, enrollment)?);
     device_states::set_reported(tx, tenant, enrollment, &reported)?;
     Ok(())
+}
+
+/// A newer certificate arrived: earlier ones of the same document fall.
+fn settle_certificates(tx: &mut dyn Tx, tenant: Uuid, item: &Item, now: i64) -> storage::Result<()> {
+    let Some(document) = item.document_id.filter(|_| item.reported_version.is_some()) else { return Ok(()) };
+    let stored: serde_json::Value = serde_json::from_str(&item.content).unwrap_or_default();
+    if !matches!(stored["content"]["shape"].as_str(), Some("scep" | "enterpriseWiFi")) {
+        return Ok(());
+    }
+    let Some(channel) = enrollments::by_id(tx, tenant, item.enrollment_id)? else { return Ok(()) };
+    super::certificates::revoke_of_document(tx, tenant, channel.device_id, document, true, now)
 }
 
 fn settle_error(item: &mut Item, order: &Order, result: &CommandResult, now: i64) {

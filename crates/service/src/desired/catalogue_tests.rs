@@ -143,7 +143,7 @@ fn each_setting_arrives_under_its_key() {
 }
 
 /// Runs the checker; `None` where it is not there.
-fn check(name: &str, profile: &[u8], os: &str, version: &str, enrollment: &str) -> Option<String> {
+pub(super) fn check(name: &str, profile: &[u8], os: &str, version: &str, enrollment: &str) -> Option<String> {
     let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let checker = root.join("../shared/tools/apple_schema.py");
     if !checker.exists() {

@@ -10,14 +10,19 @@ use muster_apple::{
     plist::{Dictionary, Value as Plist, put},
     profile::Payload,
 };
-use muster_storage::{certificates::purpose, documents::Document, subjects::Subject};
+use muster_storage::{
+    self as storage, Tx,
+    certificates::{self, purpose},
+    documents::Document,
+    subjects::Subject,
+};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{render::Material, variables::fill};
 use crate::{
     Error, Result, Service,
-    certificates::{Alternative, Decided},
+    certificates::{Alternative, Decided, Reason, revoke},
     scep::NewChallenge,
 };
 
@@ -213,6 +218,33 @@ fn request(body: &Map<String, Value>, decided: &Decided, mac: bool) -> Dictionar
     content
 }
 
+/// Revokes the certificates that a device got through a document: all of them when the document is
+/// taken off, all but the newest when a newer one arrived.
+pub(super) fn revoke_of_document(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    device: Uuid,
+    document: Uuid,
+    keep_newest: bool,
+    now: i64,
+) -> storage::Result<()> {
+    let mut of_document: Vec<certificates::Certificate> = certificates::of_device(tx, tenant, device)?
+        .into_iter()
+        .filter(|certificate| certificate.document_id == Some(document))
+        .collect();
+    of_document.sort_by_key(|certificate| (certificate.created_at, certificate.id));
+    if keep_newest {
+        of_document.pop();
+    }
+    for certificate in of_document {
+        if certificate.state != certificates::state::REVOKED {
+            let reason = if keep_newest { Reason::Superseded } else { Reason::CessationOfOperation };
+            revoke(tx, tenant, certificate.id, reason, now)?;
+        }
+    }
+    Ok(())
+}
+
 impl Service {
     /// The SCEP payload of a certificate profile for one device. With our own authority a challenge is
     /// minted, bound to the command that carries it: handing that out again voids the earlier one.
@@ -241,7 +273,7 @@ impl Service {
                         enrollment_session: None,
                         device: Some(material.subject.device_id),
                         enrollment: Some(material.subject.enrollment_id),
-                        document: Some(document.id),
+                        document: Some(material.document),
                         command: Some(command),
                         decided,
                     })

@@ -248,6 +248,11 @@ impl Run<'_> {
             Step::Install(version) => ("InstallProfile", Some(version.clone())),
             _ => ("RemoveProfile", None),
         };
+        if version.is_none()
+            && let Some(document) = item.document_id
+        {
+            super::certificates::revoke_of_document(tx, self.tenant, subject.device_id, document, false, self.now)?;
+        }
         let payload = json!({ "item": item.key, "version": version.as_deref().map(hex::encode) });
         super::queue::enqueue(tx, self.tenant, subject, id, request_type, &payload, self.now)?;
         if item.desired_version != version {

@@ -242,6 +242,7 @@ async fn a_custom_profile_reaches_every_device_and_leaves_with_its_assignment() 
 
     let (command, request) = fleet.next().await.unwrap();
     let sent = profile(&request);
+    conforms("a_custom_profile", &sent);
     assert_eq!(sent.identifier, profile_identifier(document));
     assert_eq!(sent.payloads[0].identifier, format!("{}.a", profile_identifier(document)));
     assert_eq!(sent.payloads[0].content.text("URL").unwrap().unwrap(), "https://intra.example.org/C02XK1");
@@ -412,6 +413,13 @@ async fn a_profile_for_macs_does_not_reach_a_phone() {
     assert_eq!(fleet.state_of(document).await, None);
 }
 
+/// Holds a profile against Apple's schema, where that is there.
+fn conforms(test: &str, profile: &Profile) {
+    if let Some(said) = super::catalogue_tests::check(test, &profile.encode(), "iOS", "17.4", "device") {
+        assert_eq!(said.trim(), "", "{test}");
+    }
+}
+
 /// A root certificate as a document holds it.
 async fn root(fleet: &Fleet) -> Value {
     let pem = fleet.service.ca_export().await.unwrap();
@@ -426,6 +434,7 @@ async fn a_scep_certificate_gets_a_challenge_at_hand_out_and_the_earlier_one_fal
     fleet.compute().await;
     let challenge = |request: &Request| {
         let sent = profile(request);
+        conforms("a_scep_certificate", &sent);
         let payload = sent.payload("com.apple.security.scep").unwrap().clone();
         let content = payload.content.dictionary("PayloadContent").unwrap().unwrap().clone();
         assert!(content.text("URL").unwrap().unwrap().ends_with("/scep"));
@@ -475,6 +484,7 @@ async fn wifi_with_eap_tls_carries_its_certificates() {
     assert_eq!(fleet.compute().await, 1);
     let (_, request) = fleet.next().await.unwrap();
     let sent = profile(&request);
+    conforms("wifi_with_eap_tls_carries_its_certificates", &sent);
     let kinds: Vec<_> = sent.payloads.iter().map(|payload| payload.payload_type.as_str()).collect();
     assert_eq!(kinds, ["com.apple.security.root", "com.apple.security.scep", "com.apple.wifi.managed"]);
     let wifi = &sent.payloads[2].content;
@@ -499,6 +509,7 @@ async fn a_wifi_password_is_sealed_and_only_opened_at_hand_out() {
     fleet.compute().await;
     let (_, request) = fleet.next().await.unwrap();
     let sent = profile(&request);
+    conforms("a_wifi_password", &sent);
     assert_eq!(sent.payloads[0].content.text("Password").unwrap().unwrap(), "correct horse");
     assert_eq!(sent.payloads[0].content.text("EncryptionType").unwrap().unwrap(), "WPA2");
 }
@@ -558,4 +569,45 @@ async fn what_the_api_tells_of_a_policy_is_what_the_device_said() {
     assert_eq!(documents[&first], "conflict");
     assert_eq!(setting(&settings, first, "cameraBlocked"), "compliant", "what was sent is in force");
     assert_eq!(setting(&settings, first, "passcodeMinimumLength"), "conflict");
+}
+
+#[tokio::test]
+async fn a_certificate_falls_with_the_profile_that_brought_it() {
+    let fleet = Fleet::new().await;
+    let body = json!({ "scepServerUrls": [], "subjectNameFormat": "commonNameAsSerialNumber" });
+    let document = fleet.assign("iosScepCertificateProfile", body, "allDevices", None).await;
+    fleet.compute().await;
+    let (command, _) = fleet.next().await.unwrap();
+    let (tenant, device) = (fleet.tenant, fleet.device);
+    let issue = |n: u8| {
+        let certificate = muster_storage::certificates::Certificate {
+            id: fleet.service.random.id(START + i64::from(n)),
+            fingerprint: vec![n; 32],
+            serial: vec![n],
+            issuer: "access".into(),
+            purpose: "access".into(),
+            device_id: Some(device),
+            document_id: Some(document),
+            public_key_hash: vec![n; 32],
+            state: "active".into(),
+            generation: 1,
+            created_at: START + i64::from(n),
+            not_after: START * 2,
+            ..Default::default()
+        };
+        fleet.write(move |tx| muster_storage::certificates::insert(tx, tenant, &certificate))
+    };
+    let states = || async {
+        let rows = fleet.write(move |tx| muster_storage::certificates::of_device(tx, tenant, device)).await;
+        let mut rows: Vec<_> = rows.into_iter().map(|row| (row.created_at, row.state)).collect();
+        rows.sort();
+        rows.into_iter().map(|(_, state)| state).collect::<Vec<_>>()
+    };
+    issue(1).await;
+    issue(2).await;
+    fleet.answer(&command, Status::Acknowledged).await;
+    assert_eq!(states().await, ["revoked", "active"], "a newer one takes its place");
+    fleet.unassign(document).await;
+    fleet.compute().await;
+    assert_eq!(states().await, ["revoked", "revoked"], "before the device even comes");
 }
