@@ -192,7 +192,7 @@ pub fn queries(channel: &Channel) -> impl Iterator<Item = Query> {
     Query::ALL.into_iter().filter(move |query| match query {
         Query::ProfileList => true,
         // Apple forbids the list to a Mac under User Enrollment.
-        Query::InstalledApplicationList => !user_channel && !(mac && user_enrollment),
+        Query::InstalledApplicationList => !(user_channel || mac && user_enrollment),
         _ => !user_channel,
     })
 }

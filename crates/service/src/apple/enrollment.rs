@@ -239,7 +239,7 @@ impl Service {
 }
 
 enum Done {
-    Session(EnrollmentSession),
+    Session(Box<EnrollmentSession>),
     AskOwner,
     UseAccount(String),
     Refused(String),
@@ -265,7 +265,7 @@ fn start(
                     let session = EnrollmentSession { token_hash: Some(token_hash.to_vec()), ..session };
                     enrollment_sessions::insert(tx, tenant, &session)?;
                     lookups::put(tx, TOKEN_LOOKUP, token_hash, tenant, session.id, Some(session.expires_at))?;
-                    return Ok(Done::Session(session));
+                    return Ok(Done::Session(Box::new(session)));
                 }
                 other => other,
             }

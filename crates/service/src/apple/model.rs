@@ -1,4 +1,4 @@
-//! What a product name tells, and small readings of stored JSON.
+//! What a product name and a version text tell.
 
 /// What the maker's identifier tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +35,6 @@ pub(super) fn date(now: i64) -> String {
     jiff::Timestamp::from_millisecond(now)
         .map(|time| time.to_zoned(jiff::tz::TimeZone::UTC).strftime("%m/%d/%Y").to_string())
         .unwrap_or_default()
-}
-
-/// A text of a JSON object.
-pub(super) fn text(object: &str, key: &str) -> Option<String> {
-    let value: serde_json::Value = serde_json::from_str(object).ok()?;
-    value.get(key)?.as_str().map(str::to_owned)
 }
 
 #[cfg(test)]
