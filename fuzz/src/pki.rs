@@ -1,11 +1,11 @@
 //! Decoders of crate `pki`. Each function takes any bytes and must come back, with an error or not.
 
 use muster_pki::{
-    Certificate, Csr,
+    Certificate, Csr, Secret,
     asn1::{Limits, to_der},
     cms::{EnvelopedData, SignedData},
     crl::Crl,
-    pem,
+    pem, pkcs12,
     public_key::Legacy,
     scep::server::{Message, Options},
 };
@@ -40,6 +40,7 @@ pub fn certificate(data: &[u8]) {
         let _ = (certificate.verify_signature(certificate.public_key(), Legacy::default()), format!("{certificate:?}"));
         let _ = Crl::decode(data, certificate.public_key());
     }
+    let _ = pkcs12::decode(data, &Secret::new(String::new()));
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = pem::decode_all(text);
     }

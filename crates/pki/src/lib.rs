@@ -16,6 +16,7 @@ pub mod key;
 pub mod name;
 pub mod oid;
 pub mod pem;
+pub mod pkcs12;
 pub mod public_key;
 pub mod scep;
 pub mod seal;

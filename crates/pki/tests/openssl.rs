@@ -12,7 +12,7 @@ use muster_pki::{
     certificate::{Issuer, random_serial},
     cms::{self, Cipher, Ciphers, EnvelopedData, SignRequest},
     crl::{Crl, CrlTemplate, Reason, Revoked},
-    oid,
+    oid, pkcs12,
     public_key::Legacy,
     scep::{
         MessageType,
@@ -259,6 +259,26 @@ fn our_scep_request_opens_with_openssl_and_theirs_with_us() {
     desk.write("bag.p7", &bag);
     assert_eq!(desk.run("pkcs7 -inform DER -in bag.p7 -print_certs").matches("BEGIN CERTIFICATE").count(), 2);
     assert_eq!(cms::decode_certificates(&bag, Limits::default()).unwrap().len(), 2);
+}
+
+#[test]
+fn pkcs12_files_open_with_their_password_only() {
+    let Some(desk) = Desk::new("pkcs12_files_open_with_their_password_only") else { return };
+    let (key, certificate) = own_certificate(&desk);
+    let other = KeyPair::generate(KeyKind::P256).unwrap();
+    let above = template("above", &other, Usage::root()).self_sign(&other).unwrap();
+    desk.write("above.pem", above.to_pem());
+    let old = "-certpbe PBE-SHA1-3DES -keypbe PBE-SHA1-3DES -macalg sha1";
+    for options in ["", "-keypbe NONE -certpbe NONE", "-macalg sha512", old] {
+        let command = "pkcs12 -export -inkey own.key -in own.pem -certfile above.pem -passout pass:grün -out own.p12";
+        desk.run(format!("{command} {options}").trim());
+        let bytes = desk.read("own.p12");
+        let found = pkcs12::decode(&bytes, &Secret::new("grün".to_owned())).unwrap();
+        assert_eq!(found.key.public(), key.public(), "{options}");
+        assert_eq!(found.chain, [certificate.clone(), above.clone()], "{options}");
+        let wrong = pkcs12::decode(&bytes, &Secret::new("blau".to_owned()));
+        assert_eq!(wrong.map(|_| ()), Err(muster_pki::Error::Decrypt), "{options}");
+    }
 }
 
 #[test]

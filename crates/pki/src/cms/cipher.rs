@@ -43,7 +43,7 @@ impl Cipher {
     }
 
     /// Octets of a key.
-    pub(super) fn key_length(self) -> usize {
+    pub(crate) fn key_length(self) -> usize {
         match self {
             Cipher::Aes128 => 16,
             Cipher::Aes256 => 32,
@@ -83,7 +83,7 @@ impl Cipher {
     }
 
     /// Decrypts and takes the padding off.
-    pub(super) fn decrypt(self, key: &[u8], iv: &[u8], ciphertext: &[u8]) -> Result<Secret<Vec<u8>>> {
+    pub(crate) fn decrypt(self, key: &[u8], iv: &[u8], ciphertext: &[u8]) -> Result<Secret<Vec<u8>>> {
         let key = PaddedBlockDecryptingKey::cbc_pkcs7(self.key(key)?).map_err(|_| Error::Crypto("content key"))?;
         let mut body = Secret::new(ciphertext.to_vec());
         let context = DecryptionContext::from(self.iv(iv)?);
