@@ -20,8 +20,18 @@ use crate::{config::Config, doors::Doors};
 pub struct Running {
     /// Socket of the plain listener, if there is one.
     pub plain: Option<SocketAddr>,
+    fresh: Fresh,
     stop: CancellationToken,
     tasks: JoinSet<anyhow::Result<()>>,
+}
+
+/// What presenting a new certificate needs.
+#[derive(Clone)]
+struct Fresh {
+    config: Config,
+    service: Service,
+    hosts: Vec<String>,
+    identity: Arc<ServerIdentity>,
 }
 
 impl Running {
@@ -42,7 +52,8 @@ impl Running {
         let shell = Shell::new(App { service: service.clone(), edge: Arc::new(edge) });
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
-        tokio::spawn(keep_fresh(config.clone(), service.clone(), hosts, identity.clone(), stop.clone()));
+        let fresh = Fresh { config: config.clone(), service: service.clone(), hosts, identity: identity.clone() };
+        tokio::spawn(keep_fresh(fresh.clone(), stop.clone()));
         for port in doors.ports {
             let sites = port
                 .audiences
@@ -65,7 +76,12 @@ impl Running {
                 Ok(())
             });
         }
-        Ok(Running { plain, stop, tasks })
+        Ok(Running { plain, fresh, stop, tasks })
+    }
+
+    /// Presents a new certificate of the listeners where the old one nears its end, now.
+    pub async fn present_fresh(&self) -> anyhow::Result<()> {
+        self.fresh.present().await
     }
 
     /// Waits until a part of the server ends by itself, which is a fault.
@@ -89,6 +105,13 @@ impl Drop for Running {
     }
 }
 
+impl Fresh {
+    async fn present(&self) -> anyhow::Result<()> {
+        let (chain, key) = presented(&self.config, &self.service, &self.hosts).await?;
+        Ok(self.identity.replace(chain, &key)?)
+    }
+}
+
 type Presented = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 /// PEM files where configured, else a certificate of our own CA for every host name.
@@ -107,13 +130,7 @@ async fn presented(config: &Config, service: &Service, hosts: &[String]) -> anyh
 }
 
 /// Presents a new certificate without a restart: files when they changed, our own when it nears its end.
-async fn keep_fresh(
-    config: Config,
-    service: Service,
-    hosts: Vec<String>,
-    identity: Arc<ServerIdentity>,
-    stop: CancellationToken,
-) {
+async fn keep_fresh(fresh: Fresh, stop: CancellationToken) {
     let changed = |config: &Config| -> Vec<Option<std::time::SystemTime>> {
         [&config.tls.certificate_file, &config.tls.key_file]
             .into_iter()
@@ -121,22 +138,18 @@ async fn keep_fresh(
             .map(|path| std::fs::metadata(path).and_then(|metadata| metadata.modified()).ok())
             .collect()
     };
-    let mut seen = changed(&config);
+    let mut seen = changed(&fresh.config);
     let every = if seen.is_empty() { Duration::from_secs(24 * 3600) } else { Duration::from_secs(60) };
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(every) => {}
         }
-        let now = changed(&config);
+        let now = changed(&fresh.config);
         if !now.is_empty() && now == seen {
             continue;
         }
-        let replaced = match presented(&config, &service, &hosts).await {
-            Ok((chain, key)) => identity.replace(chain, &key).map_err(anyhow::Error::from),
-            Err(error) => Err(error),
-        };
-        match replaced {
+        match fresh.present().await {
             Ok(()) => seen = now,
             Err(error) => tracing::error!(error = format!("{error:#}"), "the listeners keep their old certificate"),
         }

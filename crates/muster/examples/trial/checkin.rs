@@ -422,9 +422,8 @@ async fn commands_alone(
             for at in (task..subjects.len()).step_by(together) {
                 let subject = &subjects[at];
                 let (enrollment, certificate) = (subject.enrollment, subject.certificate);
-                let hand_out = move |tx: &mut dyn muster_storage::Tx| {
-                    commands::hand_out_next(tx, tenant, enrollment, None, now())
-                };
+                let hand_out =
+                    move |tx: &mut dyn muster_storage::Tx| commands::hand_out_next(tx, tenant, enrollment, None, now());
                 store.write(tenant, hand_out).await?;
                 for &id in &queued[at] {
                     let protocol_id = subject.protocol_id.clone();

@@ -47,6 +47,8 @@ pub(super) fn compare(
         let there = installed.get(&profile_identifier(document));
         let before = item.clone();
         match (&item.reported_version, there) {
+            // What the device refused is not there, as it said; its timer tries it again.
+            (Some(_), None) if item.error.is_some() && item.desired_version.is_some() => {}
             (Some(_), None) => {
                 item.reported_version = None;
                 item.error = None;

@@ -133,6 +133,13 @@ pub struct Executed {
     pub status: &'static str,
 }
 
+impl Executed {
+    /// A command of this type with this answer.
+    pub fn is(&self, request_type: &str, status: &str) -> bool {
+        self.request_type == request_type && self.status == status
+    }
+}
+
 /// A simulated device.
 #[derive(Clone, Debug)]
 pub struct Device {
