@@ -209,3 +209,29 @@ async fn an_owner_is_not_made_by_one_person() {
     assert!(list.items().iter().all(|row| row["userPrincipalName"] != json!("eve@contoso.example")));
     api.post("/muster/v1/operators", json!({ "user": "eve@contoso.example", "role": "helpdesk" })).await.expect(201);
 }
+
+#[tokio::test]
+async fn g5_the_pin_of_a_locked_mac_is_for_entitled_eyes() {
+    let api = Api::start().await;
+    let mac = phone(&api, 1).await;
+    let tenant = api.tenant;
+    api.service
+        .store
+        .write(tenant, move |tx| {
+            let mut one = devices::by_id(tx, tenant, mac)?.unwrap();
+            (one.platform, one.operating_system) = ("macOS".into(), "macOS".into());
+            Ok::<_, Error>(devices::put(tx, tenant, &one)?)
+        })
+        .await
+        .unwrap();
+    api.post(&format!("{DEVICES}/{mac}/remoteLock"), json!({})).await.expect(204);
+    let plain = api.get(&format!("{DEVICES}/{mac}")).await.expect(200);
+    assert!(plain.body["deviceActionResults"][0].get("unlockPin").is_none());
+    let path = format!("{DEVICES}/{mac}?$select=id,deviceActionResults");
+    let shown = api.get(&path).await.expect(200);
+    let pin = shown.body["deviceActionResults"][0]["unlockPin"].as_str().expect("an owner sees it");
+    assert_eq!(pin.len(), 6);
+    let reader = api.new_token("readonly").await;
+    let hidden = api.call("GET", &path, Some(&reader), None).await.expect(200);
+    assert_eq!(hidden.body["deviceActionResults"][0]["unlockPin"], Value::Null);
+}

@@ -3,7 +3,8 @@
 use axum::http::StatusCode;
 use muster_domain::{actions::Verb, roles::Permission};
 use muster_service::{
-    actions::ActionRequest,
+    Error,
+    actions::{ActionRequest, Revealed},
     devices::{DeviceChange, DevicePage, DeviceQuery},
     documents::{self, Kind},
 };
@@ -130,8 +131,27 @@ async fn owned(call: Call) -> Result<Answer, Problem> {
 }
 
 async fn get(call: Call) -> Result<Answer, Problem> {
-    let (device, version) = call.app.service.managed_device(call.actor.tenant, call.id(0)?).await?;
+    let (mut device, version) = call.app.service.managed_device(call.actor.tenant, call.id(0)?).await?;
+    if call.options.select.iter().any(|name| name == "deviceActionResults") {
+        unlock_pin(&call, &mut device).await?;
+    }
     Ok(Answer::entity(device).with_version(version))
+}
+
+/// The PIN of a locked Mac stands in its action result for a reader who names the property and may
+/// reveal secrets, audited; everywhere else it is null.
+async fn unlock_pin(call: &Call, device: &mut Map<String, Value>) -> Result<(), Problem> {
+    let results = device.get_mut("deviceActionResults").and_then(Value::as_array_mut);
+    let Some(lock) = results.and_then(|all| all.iter_mut().find(|result| result["actionName"] == "remoteLock")) else {
+        return Ok(());
+    };
+    lock["@odata.type"] = Value::from("#microsoft.graph.remoteLockActionResult");
+    lock["unlockPin"] = match call.app.service.reveal(&call.actor, call.id(0)?, Revealed::LockPin).await {
+        Ok(pin) => pin.map_or(Value::Null, |pin| Value::String(pin.expose().clone())),
+        Err(Error::Refused(_)) => Value::Null,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(())
 }
 
 async fn patch(call: Call) -> Result<Answer, Problem> {
