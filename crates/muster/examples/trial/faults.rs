@@ -124,19 +124,23 @@ async fn call(
     seed: u64,
 ) {
     let mut random = Seeded::new(seed + 1);
-    let mut devices: Vec<Uuid> = Vec::new();
+    let mut devices: Vec<(Uuid, bool)> = Vec::new();
     while calling.load(Ordering::Relaxed) {
         if devices.is_empty() || random.chance(5) {
-            match api.get("/v1.0/deviceManagement/managedDevices?$select=id&$top=500").await {
+            match api.get("/v1.0/deviceManagement/managedDevices?$select=id,operatingSystem&$top=500").await {
                 Ok(list) => {
                     let ids = list["value"].as_array().into_iter().flatten();
-                    devices = ids.filter_map(|device| device["id"].as_str()?.parse().ok()).collect();
+                    let mac = |device: &serde_json::Value| device["operatingSystem"] == "macOS";
+                    devices = ids.filter_map(|one| Some((one["id"].as_str()?.parse().ok()?, mac(one)))).collect();
                 }
                 Err(_) => sleep(Duration::from_millis(50)).await,
             }
             continue;
         }
-        let (device, verb) = (*random.pick(&devices), *random.pick(VERBS));
+        let ((device, mac), verb) = (*random.pick(&devices), *random.pick(VERBS));
+        if mac && verb == "remoteLock" {
+            continue; // It would be out of reach until somebody types the PIN.
+        }
         asked.fetch_add(1, Ordering::Relaxed);
         let at = now();
         let path = format!("/v1.0/deviceManagement/managedDevices/{device}/{verb}");
