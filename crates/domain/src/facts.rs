@@ -157,12 +157,13 @@ impl Fact {
             Platform::Ios => &self.ios,
             Platform::MacOs => &self.macos,
         };
+        if channel.user_channel || (!self.personal && owner == Owner::Personal) {
+            return false;
+        }
         available.as_ref().is_some_and(|a| {
-            !channel.user_channel
-                && channel.version >= a.since
-                && (a.user_enrollment || channel.enrollment == EnrollmentKind::Device)
-                && (!a.supervised || channel.supervised)
-                && (self.personal || owner == Owner::Company)
+            let kind = a.user_enrollment || channel.enrollment == EnrollmentKind::Device;
+            let supervised = channel.supervised || !a.supervised;
+            kind && supervised && channel.version >= a.since
         })
     }
 

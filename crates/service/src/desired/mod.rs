@@ -9,6 +9,8 @@
 
 pub mod answers;
 #[cfg(test)]
+mod built_tests;
+#[cfg(test)]
 mod catalogue_tests;
 mod certificates;
 pub mod check;

@@ -93,7 +93,7 @@ impl Service {
         let own = || material.document(material.document, "the document");
         let payloads = match material.content["shape"].as_str().unwrap_or_default() {
             "settings" => settings_payloads(material),
-            "custom" => return Ok(custom_profile(material, own()?)?),
+            "custom" => return custom_profile(material, own()?),
             "trustedRoot" => {
                 vec![root_payload(own()?, &format!("{identifier}.root"), &uuid_of(&material.version, "root"))?]
             }

@@ -54,11 +54,11 @@ pub(super) fn compare(
                 item.error = None;
             }
             (None, Some(_)) => item.reported_version = Some(UNKNOWN.to_vec()),
-            (Some(version), Some(uuid)) if !uuid.eq_ignore_ascii_case(&uuid_of(version, "")) => {
-                // A settled error says nothing of what stands there instead.
-                if item.error.is_none() {
-                    item.reported_version = Some(UNKNOWN.to_vec());
-                }
+            // A settled error says nothing of what stands there instead.
+            (Some(version), Some(uuid))
+                if item.error.is_none() && !uuid.eq_ignore_ascii_case(&uuid_of(version, "")) =>
+            {
+                item.reported_version = Some(UNKNOWN.to_vec());
             }
             _ => {}
         }
