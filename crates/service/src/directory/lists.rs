@@ -95,10 +95,8 @@ impl Service {
         let mut page = NamePage::default();
         let mut skip = query.skip;
         let mut last: Option<(String, Uuid)> = None;
-        let mut at = match &query.after {
-            Some(after) => Some((after.key.as_str().unwrap_or_default().to_owned(), after.id)),
-            None => None,
-        };
+        let place = |after: &After| (after.key.as_str().unwrap_or_default().to_owned(), after.id);
+        let mut at = query.after.as_ref().map(place);
         // Without a test, a page more than one longer than asked for says whether there is more.
         let limit = if query.matches.is_none() && skip == 0 { (top as i64 + 1).min(CHUNK) } else { CHUNK };
         'pages: loop {

@@ -30,7 +30,7 @@ fn device(n: u128) -> Device {
         scope_tags: "[\"0\"]".into(),
         enrolled_at: Some(START),
         // Every third one never came.
-        last_sync_at: (n % 3 != 0).then_some(START + n as i64),
+        last_sync_at: (!n.is_multiple_of(3)).then_some(START + n as i64),
         version: 1,
         created_at: START,
         modified_at: START,

@@ -7,7 +7,6 @@ use axum::{
     http::{HeaderMap, Method, Request, StatusCode},
 };
 use muster_service::{
-    Actor, RequestContext,
     operators::{NewAdmin, NewKeyboardToken},
     testing::{self, TestService},
 };
@@ -90,11 +89,6 @@ impl Api {
             life: None,
         };
         self.service.create_keyboard_token(new).await.unwrap()
-    }
-
-    /// The caller behind the owner's token, for calls of the service itself.
-    pub async fn actor(&self) -> Actor {
-        self.service.authenticate_token(&self.token, &RequestContext::default()).await.unwrap()
     }
 
     pub async fn call(&self, method: &str, path: &str, token: Option<&str>, body: Option<&str>) -> Reply {

@@ -44,7 +44,7 @@ async fn execute(call: Call) -> Result<Answer, Problem> {
     let mut fields = parameters(&call)?;
     let name = fields.remove("actionName");
     let name = name.as_ref().and_then(Value::as_str).ok_or_else(|| bad("actionName is needed"))?;
-    let verb = Verb::from_name(name).ok_or_else(|| bad(&format!("executeAction has no action {name:?}")))?;
+    let verb = Verb::from_name(name).ok_or_else(|| bad(format!("executeAction has no action {name:?}")))?;
     let devices = match fields.remove("deviceIds") {
         Some(Value::Array(ids)) => ids
             .iter()
@@ -54,7 +54,7 @@ async fn execute(call: Call) -> Result<Answer, Problem> {
         _ => return Err(bad("deviceIds is needed, a list of device ids")),
     };
     if let Some(unknown) = fields.keys().find(|field| !PARAMETERS.iter().any(|(name, _)| name == field)) {
-        return Err(bad(&format!("executeAction has no parameter {unknown}")));
+        return Err(bad(format!("executeAction has no parameter {unknown}")));
     }
     fields.retain(|field, _| PARAMETERS.iter().any(|(name, of)| name == field && *of == Some(verb)));
     let override_personal = call.override_word.as_deref() == Some("personalDevice");
