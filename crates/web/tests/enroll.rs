@@ -41,7 +41,8 @@ impl Answer {
     }
 
     fn reason(&self) -> String {
-        let (_, rest) = self.html.split_once("<p id=\"reason\">").unwrap_or_else(|| panic!("no reason in {}", self.html));
+        let (_, rest) =
+            self.html.split_once("<p id=\"reason\">").unwrap_or_else(|| panic!("no reason in {}", self.html));
         rest.split("</p>").next().unwrap().to_owned()
     }
 }
@@ -60,14 +61,14 @@ impl Site {
     async fn without_authority() -> Self {
         let test = testing::service();
         test.create_admin(NewAdmin {
-                tenant: None,
-                user: "ada@example.org".into(),
-                password: "correct horse".into(),
-                role: "owner".into(),
-                totp_secret: None,
-            })
-            .await
-            .unwrap();
+            tenant: None,
+            user: "ada@example.org".into(),
+            password: "correct horse".into(),
+            role: "owner".into(),
+            totp_secret: None,
+        })
+        .await
+        .unwrap();
         let app = App { service: test.service.clone(), edge: std::sync::Arc::new(Edge::default()) };
         let router = routes::router(&app, |route| route.audience == routes::Audience::Public);
         Site { test, router }
@@ -85,7 +86,8 @@ impl Site {
     }
 
     async fn post_to(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
-        let body: Vec<String> = fields.iter().map(|(n, v)| format!("{n}={}", v.replace('@', "%40").replace(' ', "+"))).collect();
+        let body: Vec<String> =
+            fields.iter().map(|(n, v)| format!("{n}={}", v.replace('@', "%40").replace(' ', "+"))).collect();
         let request = Request::post(path)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::USER_AGENT, IPHONE)
@@ -110,6 +112,10 @@ async fn a_person_signs_in_says_the_kind_of_device_and_gets_the_profile() {
     assert_eq!(last.status, StatusCode::OK, "{}", last.html);
     let link = last.attribute("id=\"profile\"", "href").unwrap();
     assert!(link.starts_with("/enroll/profile/"), "{link}");
+
+    let profile = site.send(Request::get(&link).body(Body::empty()).unwrap()).await;
+    assert_eq!(profile.status, StatusCode::OK, "{}", profile.html);
+    assert_eq!(profile.headers[header::CONTENT_TYPE], "application/x-apple-aspen-config");
 }
 
 #[tokio::test]
@@ -123,7 +129,8 @@ async fn b6_a_guessed_link_leads_to_no_profile() {
 #[tokio::test]
 async fn an_account_driven_enrollment_ends_with_the_hand_over_to_the_device() {
     let site = Site::new().await;
-    let first = site.send(Request::get("/authenticate?user-identifier=ada%40example.org").body(Body::empty()).unwrap()).await;
+    let first =
+        site.send(Request::get("/authenticate?user-identifier=ada%40example.org").body(Body::empty()).unwrap()).await;
     assert!(first.html.contains("value=\"ada@example.org\""), "{}", first.html);
     let last = site.post_to("/authenticate", &[("username", "ada@example.org"), ("password", "correct horse")]).await;
     assert_eq!(last.status, StatusCode::PERMANENT_REDIRECT, "{}", last.html);
@@ -173,7 +180,8 @@ async fn without_an_mdm_authority_the_refusal_says_so() {
 #[tokio::test]
 async fn e8_a_form_with_a_field_twice_is_refused() {
     let site = Site::new().await;
-    let answer = site.post(&[("username", "ada@example.org"), ("username", "eve@example.org"), ("password", "x")]).await;
+    let answer =
+        site.post(&[("username", "ada@example.org"), ("username", "eve@example.org"), ("password", "x")]).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert!(answer.reason().contains("twice"), "{}", answer.reason());
 }

@@ -192,7 +192,11 @@ async fn k3_sessions_idle_out_end_after_twelve_hours_and_are_three_at_most() {
     for _ in 0..3 {
         cookies.push(site.sign_in("ada@example.org", &secret).await.cookie());
     }
-    assert_eq!(site.me(&cookies[0]).await.status, StatusCode::UNAUTHORIZED, "the fourth sign-in ended the first session");
+    assert_eq!(
+        site.me(&cookies[0]).await.status,
+        StatusCode::UNAUTHORIZED,
+        "the fourth sign-in ended the first session"
+    );
     assert_eq!(site.me(&cookies[1]).await.status, StatusCode::OK);
 
     for _ in 0..50 {
@@ -250,7 +254,8 @@ async fn d9_nobody_gives_more_than_they_hold_and_the_last_owner_stays() {
     let path = format!("/muster/v1/operators/{}", ada.as_str().unwrap());
     let gone = site.call(Method::DELETE, &path, auth, None, Value::Null).await;
     assert_eq!(gone.status, StatusCode::CONFLICT, "the last owner stays");
-    let off = site.call(Method::PATCH, "/v1.0/users/ada@example.org", auth, None, json!({"accountEnabled": false})).await;
+    let off =
+        site.call(Method::PATCH, "/v1.0/users/ada@example.org", auth, None, json!({"accountEnabled": false})).await;
     assert_eq!(off.status, StatusCode::CONFLICT, "and cannot be disabled");
 
     let administrator = site.token("administrator").await;
@@ -276,7 +281,8 @@ async fn d10_tokens_are_shown_once_expire_and_never_widen() {
     });
     let made = site.call(Method::POST, "/muster/v1/tokens", auth, None, wanted).await;
     assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
-    let (value, id) = (made.json()["token"].as_str().unwrap().to_owned(), made.json()["id"].as_str().unwrap().to_owned());
+    let (value, id) =
+        (made.json()["token"].as_str().unwrap().to_owned(), made.json()["id"].as_str().unwrap().to_owned());
     let list = site.call(Method::GET, "/muster/v1/tokens", auth, None, Value::Null).await;
     assert!(!list.text.contains(&value), "the value is shown once");
 

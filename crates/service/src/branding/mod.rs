@@ -52,7 +52,8 @@ fn flag(body: &Map<String, Value>, name: &str) -> Option<bool> {
 
 /// The picture that stands on a light surface.
 fn picture(body: &Map<String, Value>) -> Option<(&'static str, Vec<u8>)> {
-    let image = ["lightBackgroundLogo", "themeColorLogo"].iter().find_map(|name| body.get(*name).filter(|v| v.is_object()))?;
+    let image =
+        ["lightBackgroundLogo", "themeColorLogo"].iter().find_map(|name| body.get(*name).filter(|v| v.is_object()))?;
     let bytes = STANDARD.decode(image.get("value")?.as_str()?).ok()?;
     // The bytes decide, not the word that came with them (threats K7).
     match bytes.as_slice() {
@@ -89,9 +90,8 @@ fn branding(tenant: Uuid, organization: &str, document: Option<&Document>) -> Re
 /// The profile of a person: the first one assigned to a group of theirs, or the default.
 fn deciding(tx: &mut dyn Tx, tenant: Uuid, person: Option<Uuid>) -> Result<Option<Document>> {
     let all = documents::all_by_priority(tx, tenant, KIND)?;
-    let is_default = |document: &Document| {
-        document.properties().is_ok_and(|body| flag(&body, "isDefaultProfile") == Some(true))
-    };
+    let is_default =
+        |document: &Document| document.properties().is_ok_and(|body| flag(&body, "isDefaultProfile") == Some(true));
     if let Some(id) = person {
         let of = groups::groups_of(tx, tenant, groups::Member { kind: groups::MemberKind::User, id })?;
         for document in all.iter().filter(|document| !is_default(document)) {
@@ -128,7 +128,11 @@ impl Service {
     }
 
     /// Colour and picture of a profile.
-    pub async fn branding_profile(&self, tenant: Uuid, profile: Uuid) -> Result<(Branding, Option<(&'static str, Vec<u8>)>)> {
+    pub async fn branding_profile(
+        &self,
+        tenant: Uuid,
+        profile: Uuid,
+    ) -> Result<(Branding, Option<(&'static str, Vec<u8>)>)> {
         let unknown = || Error::not_found("there is no such branding");
         self.store
             .read(tenant, move |tx| {

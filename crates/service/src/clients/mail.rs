@@ -99,7 +99,11 @@ mod tests {
     fn addresses_are_read() {
         assert_eq!(host_of("user:p%40ss@mail.example.org:587"), "mail.example.org");
         assert_eq!(host_of("[::1]:25"), "::1");
-        for url in ["smtp://localhost:2525", "smtps://user:secret@mail.example.org", "smtp://mail.example.org:587?tls=required"] {
+        for url in [
+            "smtp://localhost:2525",
+            "smtps://user:secret@mail.example.org",
+            "smtp://mail.example.org:587?tls=required",
+        ] {
             assert!(SmtpMail::new(&settings(url)).is_ok(), "{url}");
         }
     }

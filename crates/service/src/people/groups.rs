@@ -91,11 +91,8 @@ pub(crate) fn member_of_directory(tx: &mut dyn Tx, tenant: Uuid, id: Uuid) -> Re
 /// A reference as Graph writes it (`.../users/{id}`, `devices/`, `groups/`, `directoryObjects/`):
 /// the kind it insists on, and the id.
 pub(crate) fn parse_reference(reference: &str) -> Result<(Option<MemberKind>, Uuid)> {
-    let bad = || {
-        Error::bad_request(
-            "@odata.id must end in users/{id}, devices/{id}, groups/{id} or directoryObjects/{id}",
-        )
-    };
+    let bad =
+        || Error::bad_request("@odata.id must end in users/{id}, devices/{id}, groups/{id} or directoryObjects/{id}");
     let path = reference.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
     let normal = path.replace("('", "/").replace("')", "");
     let mut parts = normal.rsplit('/');
@@ -119,14 +116,7 @@ fn resolve(tx: &mut dyn Tx, tenant: Uuid, reference: &str) -> Result<Member> {
 }
 
 /// Adds a member and marks what follows; answers whether it was new.
-pub(crate) fn add(
-    tx: &mut dyn Tx,
-    tenant: Uuid,
-    group: Uuid,
-    member: Member,
-    ids: &mut Ids,
-    now: i64,
-) -> Result<bool> {
+pub(crate) fn add(tx: &mut dyn Tx, tenant: Uuid, group: Uuid, member: Member, ids: &mut Ids, now: i64) -> Result<bool> {
     if member.kind == MemberKind::Group {
         let around = groups::groups_of(tx, tenant, Member { kind: MemberKind::Group, id: group })?;
         if member.id == group || around.contains(&member.id) {

@@ -391,9 +391,7 @@ impl Service {
                     let mut done = Vec::new();
                     for (line, hash) in &rows {
                         done.push(match kind {
-                            ImportKind::Users => {
-                                user_row(tx, &caller, line, hash.as_deref(), commit, &mut ids, now)?
-                            }
+                            ImportKind::Users => user_row(tx, &caller, line, hash.as_deref(), commit, &mut ids, now)?,
                             ImportKind::Memberships => member_row(tx, tenant, line, commit, &mut ids, now)?,
                         });
                     }
@@ -430,7 +428,11 @@ mod tests {
 
     #[test]
     fn files_are_read_with_their_line_numbers() {
-        let lines = read(ImportKind::Users, "\u{feff}UserPrincipalName;displayName\nada@example.org;Ada\n;\neve@example.org;Eve").unwrap();
+        let lines = read(
+            ImportKind::Users,
+            "\u{feff}UserPrincipalName;displayName\nada@example.org;Ada\n;\neve@example.org;Eve",
+        )
+        .unwrap();
         assert_eq!(lines.len(), 2);
         assert_eq!((lines[1].line, lines[1].get("userPrincipalName")), (4, Some("eve@example.org")));
     }

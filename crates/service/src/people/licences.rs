@@ -147,12 +147,8 @@ impl Service {
             return Err(Error::bad_request("assignToNewUsers must be true or false"));
         }
         let (tenant, now) = (actor.tenant, self.clock.now());
-        let act = Act {
-            operation: "Patch",
-            activity: "Change licensing",
-            category: "Organization",
-            component: "licensing",
-        };
+        let act =
+            Act { operation: "Patch", activity: "Change licensing", category: "Organization", component: "licensing" };
         let entry = self.audit_entry(actor, act, now);
         self.store
             .write(tenant, move |tx| {

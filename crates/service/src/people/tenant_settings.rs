@@ -24,7 +24,12 @@ fn view(settings: &Map<String, Value>) -> Value {
 
 fn group_ids(value: &Value) -> Result<Vec<Uuid>> {
     let bad = || Error::bad_request("secondFactorGroups must be a list of group ids");
-    value.as_array().ok_or_else(bad)?.iter().map(|id| id.as_str().and_then(|id| id.parse().ok()).ok_or_else(bad)).collect()
+    value
+        .as_array()
+        .ok_or_else(bad)?
+        .iter()
+        .map(|id| id.as_str().and_then(|id| id.parse().ok()).ok_or_else(bad))
+        .collect()
 }
 
 fn check_rule(value: &Value) -> Result<()> {

@@ -1,6 +1,8 @@
 //! Graph's users: make, change, disable, delete, restore.
 
-use muster_storage::{self as storage, Tx, audit, credentials, operators, people, people::Person, sessions, tenants, tokens};
+use muster_storage::{
+    self as storage, Tx, audit, credentials, operators, people, people::Person, sessions, tenants, tokens,
+};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -278,7 +280,10 @@ impl Service {
         self.store
             .write(tenant, move |tx| {
                 let mut person = people::by_id(tx, tenant, id)?.ok_or_else(|| unknown_user(id))?;
-                if ["passwordProfile", "accountEnabled", "userPrincipalName"].iter().any(|name| body.contains_key(*name)) {
+                if ["passwordProfile", "accountEnabled", "userPrincipalName"]
+                    .iter()
+                    .any(|name| body.contains_key(*name))
+                {
                     may_touch(tx, tenant, &caller, id)?;
                 }
                 if let Some(name) = text(&body, "displayName")? {

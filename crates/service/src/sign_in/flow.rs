@@ -4,7 +4,7 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use muster_pki::Secret;
-use muster_storage::{Scope, Tx, credentials, groups, lookups, operators, people, sessions, tenants};
+use muster_storage::{Scope, Tx, audit, credentials, groups, lookups, operators, people, sessions, tenants};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -13,7 +13,11 @@ use super::{
     sessions::{Audience, insert_privileged, new_session, over, state_text},
     too_many, totp,
 };
-use crate::{Error, Kind, RequestContext, Result, Service, keys::Place};
+use crate::{
+    Error, Kind, PrincipalKind, RequestContext, Result, Service,
+    audit::{Act, kind_word},
+    keys::Place,
+};
 
 /// Longest name and password that are looked at.
 const LONGEST: usize = 1024;
@@ -212,7 +216,7 @@ impl Service {
     }
 
     /// Turns a completed operator's flow into a console session: a new value, the flow's one is void.
-    pub async fn open_console(&self, value: &str) -> Result<ConsoleSession> {
+    pub async fn open_console(&self, context: &RequestContext, value: &str) -> Result<ConsoleSession> {
         let flow = self.signed_in_flow(value).await?;
         if flow.purpose != Purpose::Console || flow.strong_at.is_none() {
             return Err(over());
@@ -220,6 +224,16 @@ impl Service {
         let now = self.clock.now();
         let (cookie, session) = new_session(self, Audience::Console, flow.person.id, flow.strong_at, "{}".into(), now);
         let (tenant, old, expires_at) = (flow.tenant, bearer::hash(value), session.expires_at);
+        let act =
+            Act { operation: "SignIn", activity: "Sign in to the console", category: "User", component: "session" };
+        let entry = audit::Entry {
+            actor_kind: kind_word(PrincipalKind::Operator).into(),
+            actor_id: Some(flow.person.id),
+            actor_name: Some(flow.person.user_principal_name.clone()),
+            actor_address: context.address.map(|address| address.to_string()),
+            correlation: Some(context.correlation),
+            ..self.audit_entry_by_system(act, now)
+        };
         self.store
             .write(tenant, move |tx| {
                 // The flow's value is taken by exactly one caller.
@@ -227,7 +241,8 @@ impl Service {
                 let flow = sessions::by_id(tx, tenant, found.subject)?.ok_or_else(over)?;
                 sessions::remove(tx, tenant, &flow)?;
                 operators::by_person(tx, tenant, session.person_id)?.ok_or_else(over)?;
-                insert_privileged(tx, tenant, &session, now)
+                insert_privileged(tx, tenant, &session, now)?;
+                Ok::<_, Error>(audit::record(tx, tenant, &entry)?)
             })
             .await?;
         Ok(ConsoleSession { value: cookie, expires_at })

@@ -21,9 +21,12 @@ use crate::{
 type Answer = Result<Json<Value>, Problem>;
 
 fn text<'a>(body: &'a Body, name: &str) -> Result<&'a str, Problem> {
-    body.0.get(name).and_then(Value::as_str).map(str::trim).filter(|text| !text.is_empty()).ok_or_else(|| {
-        Problem::new(StatusCode::BAD_REQUEST, "BadRequest", format!("{name} is needed, as a string"))
-    })
+    body.0
+        .get(name)
+        .and_then(Value::as_str)
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| Problem::new(StatusCode::BAD_REQUEST, "BadRequest", format!("{name} is needed, as a string")))
 }
 
 fn only(body: &Body, known: &[&str]) -> Result<(), Problem> {

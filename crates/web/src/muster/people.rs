@@ -65,7 +65,14 @@ pub struct Import {
     commit: Option<String>,
 }
 
-async fn import(app: &App, actor: &Actor, kind: ImportKind, query: &Import, headers: &HeaderMap, body: &Bytes) -> Answer {
+async fn import(
+    app: &App,
+    actor: &Actor,
+    kind: ImportKind,
+    query: &Import,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Answer {
     let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !sent.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/csv") {
         let message = "send the file as text/csv";

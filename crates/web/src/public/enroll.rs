@@ -98,7 +98,8 @@ async fn advance(app: App, place: &Place, posted: Posted) -> Response {
 
 /// 308 to the address that ends the system's web view with the access token.
 fn to_device(token: &Secret<String>) -> Response {
-    let location = format!("apple-remotemanagement-user-login://authentication-results?access-token={}", token.expose());
+    let location =
+        format!("apple-remotemanagement-user-login://authentication-results?access-token={}", token.expose());
     let mut response = StatusCode::PERMANENT_REDIRECT.into_response();
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, HeaderValue::from_str(&location).expect("an access token is base64url"));
@@ -181,8 +182,7 @@ enum Outcome {
 /// Begins the enrollment: the profile, the token, or where else the person goes.
 async fn hand_over(app: &App, place: &Place, sent: &Sent<'_>, flow: &Flow) -> muster_service::Result<Outcome> {
     let entry = if place.purpose == Purpose::Account { Entry::Account } else { Entry::Web };
-    let mut request =
-        app.service.enrollment_request(sent.context, flow, entry, os_version(sent.user_agent)).await?;
+    let mut request = app.service.enrollment_request(sent.context, flow, entry, os_version(sent.user_agent)).await?;
     if entry == Entry::Account {
         request.platform = account_platform(sent.user_agent).map(str::to_owned);
     }

@@ -39,11 +39,7 @@ pub(super) enum Progress {
 
 /// The sign-in page.
 pub(super) fn sign_in_page(place: &Place, username: &str) -> Page {
-    Page::new(
-        "Sign in",
-        "sign_in.html",
-        context! { action => place.action, lead => place.lead, username => username },
-    )
+    Page::new("Sign in", "sign_in.html", context! { action => place.action, lead => place.lead, username => username })
 }
 
 /// The page of a flow's step; none once the sign-in is complete.
@@ -135,7 +131,8 @@ pub(super) fn refused(page: Page, error: &Error) -> Page {
 /// Renders a refusal or a page; a wait is also a header.
 pub(super) fn respond(page: Page, brand: &Brand) -> Response {
     let wait = (page.status == StatusCode::TOO_MANY_REQUESTS).then(|| {
-        let digits: String = page.reason.iter().flat_map(|reason| reason.chars()).filter(char::is_ascii_digit).collect();
+        let digits: String =
+            page.reason.iter().flat_map(|reason| reason.chars()).filter(char::is_ascii_digit).collect();
         digits.parse::<u32>().unwrap_or(1)
     });
     let mut response = page.respond(brand);

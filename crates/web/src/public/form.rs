@@ -82,8 +82,10 @@ impl<S: Send + Sync> FromRequest<S> for Posted {
         let context = request.extensions().get::<RequestContext>().cloned().unwrap_or_default();
         let user_agent = user_agent(request.headers());
         let same_origin = authentication::same_origin(request.headers());
-        let kind = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let form = kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded");
+        let kind =
+            request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let form =
+            kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/x-www-form-urlencoded");
         let fields = if !same_origin {
             Err((StatusCode::FORBIDDEN, "this form was sent by another site"))
         } else if !form {

@@ -148,8 +148,9 @@ impl Page {
             reason => self.reason,
             recovery_codes => self.recovery_codes,
         };
-        let rendered =
-            PAGES.get_template(self.template).and_then(|template| template.render(context! { ..self.values, ..common }));
+        let rendered = PAGES
+            .get_template(self.template)
+            .and_then(|template| template.render(context! { ..self.values, ..common }));
         match rendered {
             Ok(html) => {
                 let mut response = (self.status, html).into_response();
@@ -198,8 +199,9 @@ mod tests {
     async fn e13_what_people_write_is_echoed_inert() {
         let evil = "{{7*7}} ${7*7} #{7*7} %{7*7} <script>alert(1)</script> \"'";
         let brand = Brand { name: evil.into(), notes: evil.into(), ..Brand::plain("/style.css") };
-        let page = Page::new("Sign in", "sign_in.html", context! { action => "/enroll", username => evil, lead => evil })
-            .refused(StatusCode::FORBIDDEN, evil);
+        let page =
+            Page::new("Sign in", "sign_in.html", context! { action => "/enroll", username => evil, lead => evil })
+                .refused(StatusCode::FORBIDDEN, evil);
         let html = html(page, &brand).await;
         assert!(!html.contains("<script"), "{html}");
         assert!(html.contains("{{7*7}} ${7*7}"), "{html}");

@@ -44,7 +44,7 @@ pub async fn step(State(app): State<App>, posted: Posted) -> Response {
         Progress::Show(page, _) => return flow::respond(*page, &brand()),
         Progress::SignedIn(flow) => *flow,
     };
-    match app.service.open_console(&flow.value).await {
+    match app.service.open_console(&posted.context, &flow.value).await {
         Ok(session) => signed_in(&flow, &session, app.service.clock.now()),
         Err(error) => flow::respond(flow::refused(flow::sign_in_page(&PLACE, ""), &error), &brand()),
     }
@@ -102,11 +102,7 @@ pub struct SetUp {
 }
 
 fn set_up_page(token: &str, username: &str) -> Page {
-    Page::new(
-        "Set up Muster",
-        "first.html",
-        context! { action => "/setup", token => token, username => username },
-    )
+    Page::new("Set up Muster", "first.html", context! { action => "/setup", token => token, username => username })
 }
 
 fn set_up_over() -> Page {

@@ -21,10 +21,7 @@ pub async fn plain() -> Response {
 }
 
 /// GET /branding/{tenant}/{profile}/style.css
-pub async fn branded(
-    State(app): State<App>,
-    Path((tenant, profile)): Path<(Uuid, Uuid)>,
-) -> Result<Response, Problem> {
+pub async fn branded(State(app): State<App>, Path((tenant, profile)): Path<(Uuid, Uuid)>) -> Result<Response, Problem> {
     let (branding, _) = app.service.branding_profile(tenant, profile).await?;
     let accent = branding.theme.map(|colour| {
         let [r, g, b] = readable(colour);
@@ -75,7 +72,8 @@ fn luminance(colour: [u8; 3]) -> f64 {
 
 impl From<Branding> for Brand {
     fn from(branding: Branding) -> Self {
-        let address = |name: &str| branding.profile.map(|(tenant, profile)| format!("/branding/{tenant}/{profile}/{name}"));
+        let address =
+            |name: &str| branding.profile.map(|(tenant, profile)| format!("/branding/{tenant}/{profile}/{name}"));
         Brand {
             style: address("style.css").map_or(PLAIN.into(), |path| format!("{path}?v={}", branding.version)),
             logo: address("logo").filter(|_| branding.logo),
