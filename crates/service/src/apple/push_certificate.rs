@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use muster_apple::push_certificate::{TOPIC_PREFIX, pem};
-use muster_pki::{Certificate, CsrTemplate, KeyKind, KeyPair, Name, Secret, oid};
+use muster_pki::{Certificate, CsrTemplate, KeyKind, KeyPair, Name, Secret, oid, pkcs12};
 use muster_storage::push_certificates::{self, PushCertificate};
 use uuid::Uuid;
 
@@ -40,6 +40,35 @@ pub struct PushImport {
     pub private_key: Option<Vec<u8>>,
     /// The Apple Account used.
     pub apple_identifier: Option<String>,
+}
+
+impl PushImport {
+    /// From a PKCS #12 file, which brings certificate and key; none where the bytes are a
+    /// certificate by themselves.
+    pub fn from_pkcs12(bytes: &[u8], password: Secret<String>) -> Option<Result<PushImport>> {
+        use muster_pki::Error as Wrong;
+        let text = String::from_utf8_lossy(bytes);
+        if text.contains("-----BEGIN") || Certificate::decode(bytes).is_ok() {
+            return None;
+        }
+        let found = match pkcs12::decode(bytes, &password) {
+            Ok(found) => found,
+            Err(Wrong::Decrypt) => return Some(Err(refuse("the password of the PKCS #12 file is missing or wrong"))),
+            Err(Wrong::Algorithm(_)) => {
+                let old = "the PKCS #12 file is encrypted in a way that is no longer read; export it again with AES, \
+                           or bring certificate and key as PEM";
+                return Some(Err(refuse(old)));
+            }
+            Err(_) => {
+                let what =
+                    "this is neither a certificate in PEM or DER nor a PKCS #12 file with one key and its certificate";
+                return Some(Err(refuse(what)));
+            }
+        };
+        let chain: String = found.chain.iter().map(Certificate::to_pem).collect();
+        let private_key = Some(found.key.to_pem().expose().clone().into_bytes());
+        Some(Ok(PushImport { certificate: chain.into_bytes(), private_key, apple_identifier: None }))
+    }
 }
 
 const CSR: audit::Act = audit::Act {
@@ -221,4 +250,19 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> std::result::Result<T, muster_pki::Error> + Send + 'static,
 ) -> Result<T> {
     Ok(tokio::task::spawn_blocking(work).await.map_err(Error::internal)??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_what_is_no_certificate_is_taken_for_a_pkcs12_file() {
+        let service = crate::testing::service();
+        let root = &service.authorities().await.unwrap().root.certificate;
+        let open = |bytes: &[u8]| PushImport::from_pkcs12(bytes, Secret::new(String::new()));
+        assert!(open(root.der()).is_none() && open(root.to_pem().as_bytes()).is_none());
+        let refused = open(b"neither").unwrap().unwrap_err().to_string();
+        assert!(refused.contains("PKCS #12"), "{refused}");
+    }
 }

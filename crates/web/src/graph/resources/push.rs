@@ -65,7 +65,8 @@ async fn request(call: Call) -> Result<Answer, Problem> {
     Ok(Answer::value(Value::String(call.app.service.push_certificate_request(&call.actor).await?)))
 }
 
-/// `certificate` is PEM or base64 of PEM, DER or PKCS#12; our own `privateKey` may come beside it.
+/// `certificate` is PEM or base64 of PEM, DER or PKCS#12 (then with our own `password`); our own
+/// `privateKey` may come beside it.
 async fn patch(call: Call) -> Result<Answer, Problem> {
     let bytes = |name: &str| match call.parameter(name) {
         None => Ok(None),
@@ -79,10 +80,13 @@ async fn patch(call: Call) -> Result<Answer, Problem> {
     };
     call.body()?;
     let certificate = bytes("certificate")?.ok_or_else(|| bad("certificate is needed, PEM or base64"))?;
-    let import = PushImport {
-        certificate,
-        private_key: bytes("privateKey")?,
-        apple_identifier: call.parameter("appleIdentifier").and_then(Value::as_str).map(str::to_owned),
+    let text = |name: &str| call.parameter(name).and_then(Value::as_str).map(str::to_owned);
+    let opened = PushImport::from_pkcs12(&certificate, text("password").unwrap_or_default().into()).transpose()?;
+    let import = match opened {
+        Some(opened) => PushImport { apple_identifier: text("appleIdentifier"), ..opened },
+        None => {
+            PushImport { certificate, private_key: bytes("privateKey")?, apple_identifier: text("appleIdentifier") }
+        }
     };
     let found = call.app.service.import_push_certificate(&call.actor, import).await?;
     Ok(Answer::entity(view(&found, call.actor.tenant)))
