@@ -20,7 +20,10 @@ async fn mail_is_encrypted_and_arrives() {
     assert!(mail.header("Bcc").is_none(), "a line break in a subject makes no header");
 
     server.refuse(true);
-    assert!(client.send(&message("ada@example.org", "again")).await.is_err(), "a refusal is an error, to be tried again");
+    assert!(
+        client.send(&message("ada@example.org", "again")).await.is_err(),
+        "a refusal is an error, to be tried again"
+    );
 }
 
 #[tokio::test]

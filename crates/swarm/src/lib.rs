@@ -11,6 +11,7 @@
 pub mod behaviour;
 pub mod crypto;
 pub mod fleet;
+pub mod load;
 pub mod model;
 pub mod plists;
 pub mod random;

@@ -116,7 +116,6 @@ fn write_demo_file(folder: &Path, stage: &Stage, scenery: &scenery::Scenery) -> 
     Ok(std::path::absolute(file)?)
 }
 
-#[expect(clippy::print_stdout, reason = "what the demo says to the person who started it")]
 fn say(stage: &Stage, scenery: &scenery::Scenery, file: &Path, devices: usize) {
     println!("\nMuster runs with {devices} simulated devices that enroll now.\n");
     println!("  Enrollment   {}/enroll", stage.addresses.public);

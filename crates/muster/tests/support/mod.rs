@@ -2,7 +2,6 @@
 //! hand, stand-ins of everything outside, and simulated devices. Stories are written on it.
 
 #![allow(dead_code, reason = "each story uses its part")]
-#![expect(clippy::allow_attributes, reason = "which part is unused differs by story")]
 
 pub mod documents;
 

@@ -48,12 +48,10 @@ impl Device {
         put("OSVersion", &self.hardware.system.to_string());
         put("BuildVersion", &self.hardware.build);
         put("ProductName", &self.hardware.product_name);
-        if !self.is_user_enrollment() {
-            if self.grants(16) {
-                put("SerialNumber", &self.hardware.serial);
-                if let Some(imei) = &self.hardware.imei {
-                    put("IMEI", imei);
-                }
+        if !self.is_user_enrollment() && self.grants(16) {
+            put("SerialNumber", &self.hardware.serial);
+            if let Some(imei) = &self.hardware.imei {
+                put("IMEI", imei);
             }
         }
         if self.hardware.family.is_mac() {

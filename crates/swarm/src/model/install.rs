@@ -285,7 +285,7 @@ impl Device {
                 Outcome::done()
             }
             Some(_) => {
-                self.replace(&identifier.to_owned(), channel);
+                self.replace(identifier, channel);
                 Outcome::done()
             }
         }

@@ -1,7 +1,6 @@
 //! A tiny scripted server for the models: no network, commands from a list, answers kept.
 
 #![allow(dead_code, reason = "each test file uses its part")]
-#![expect(clippy::allow_attributes, reason = "which part is unused differs by file")]
 
 use std::{collections::VecDeque, path::Path, process::Command, sync::Arc};
 
