@@ -91,10 +91,10 @@ impl Server {
     /// Processor time the server has used, all threads.
     pub fn cpu(&self) -> Duration {
         let stat = self.proc("stat");
-        let fields: Vec<u64> =
-            stat.rsplit(") ").next().unwrap_or_default().split(' ').filter_map(|field| field.parse().ok()).collect();
-        // utime and stime are the 14th and 15th of all fields, in hundredths of a second.
-        let (Some(user), Some(system)) = (fields.get(10), fields.get(11)) else { return Duration::ZERO };
+        // Behind the name: state is the first, utime and stime the 12th and 13th, in hundredths of a second.
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
+        let (Some(user), Some(system)) = (ticks(11), ticks(12)) else { return Duration::ZERO };
         Duration::from_millis((user + system) * 10)
     }
 
