@@ -109,7 +109,21 @@ pub fn bind(tx: &mut dyn Tx, tenant: Uuid, certificate: Uuid, device: Uuid, enro
             and (device_id is null or device_id = $3)",
         args![tenant, certificate, device, enrollment],
     )?;
+    if changed > 0 {
+        note_end(tx, tenant, device, certificate)?;
+    }
     Ok(changed > 0)
+}
+
+/// The device's record tells when its identity ends.
+fn note_end(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, certificate: Uuid) -> Result<()> {
+    tx.execute(
+        "update device set certificate_expires_at = \
+            (select not_after from certificate where tenant_id = $1 and id = $3) \
+          where tenant_id = $1 and id = $2",
+        args![tenant, device, certificate],
+    )?;
+    Ok(())
 }
 
 /// First use of a renewed identity: it becomes active and the others of the device are superseded.
@@ -118,6 +132,7 @@ pub fn activate(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, certificate: Uuid) 
         "update certificate set state = 'active' where tenant_id = $1 and id = $2 and state = 'issued'",
         args![tenant, certificate],
     )?;
+    note_end(tx, tenant, device, certificate)?;
     supersede_others(tx, tenant, device, certificate)
 }
 

@@ -2,11 +2,12 @@
 //! here count as established (time 0): whoever sits there owns the server anyway.
 
 use muster_domain::roles::{self, Role};
-use muster_storage::{Scope, credentials, operators, people, people::Person, tenants, tokens};
+use muster_storage::{Scope, audit, credentials, operators, people, people::Person, tenants, tokens};
 use uuid::Uuid;
 
 use crate::{
-    Error, Result, Service,
+    Error, PrincipalKind, Result, Service,
+    audit::{Act, kind_word, subject},
     people::unique_name,
     sign_in::{self, COMMAND_LINE, password, totp},
 };
@@ -71,6 +72,15 @@ pub(crate) fn check_domain(domain: &str) -> Result<()> {
 }
 
 impl Service {
+    /// The audit row of what somebody at the keyboard made.
+    fn keyboard_entry(&self, activity: &'static str, resource: audit::Resource, now: i64) -> audit::Entry {
+        let act = Act { operation: "Create", activity, category: "Role", component: "commandLine" };
+        let mut entry = self.audit_entry_by_system(act, now);
+        entry.actor_kind = kind_word(PrincipalKind::CommandLine).to_owned();
+        entry.resources.push(resource);
+        entry
+    }
+
     /// Makes a tenant that owns a mail domain.
     pub async fn create_tenant(&self, name: &str, domain: &str) -> Result<Uuid> {
         let domain = domain.trim().to_lowercase();
@@ -82,6 +92,7 @@ impl Service {
         let now = self.clock.now();
         let tenant = tenants::Tenant { id: self.random.id(now), name, created_at: now };
         let id = tenant.id;
+        let entry = self.keyboard_entry("Create tenant", subject("tenant", id, Some(&tenant.name)), now);
         self.store
             .write(id, move |tx| {
                 if !tenants::by_name(tx, &tenant.name)?.is_empty() {
@@ -91,7 +102,7 @@ impl Service {
                 if !tenants::add_domain(tx, id, &domain, now)? {
                     return Err(Error::conflict(format!("the domain {domain} belongs to another tenant")));
                 }
-                Ok(())
+                Ok::<_, Error>(audit::record(tx, id, &entry)?)
             })
             .await?;
         Ok(id)
@@ -128,8 +139,10 @@ impl Service {
         let secret = match &new.totp_secret {
             None => None,
             Some(text) => {
-                Some(totp::parse_base32(text.trim()).filter(|secret| secret.len() == 20).ok_or_else(|| {
-                    Error::bad_request("the second factor's secret must be 32 characters of base32 (20 bytes)")
+                Some(totp::parse_base32(text.trim()).filter(|secret| (16..=64).contains(&secret.len())).ok_or_else(|| {
+                    Error::bad_request(
+                        "the second factor's secret must be base32 of 16 to 64 bytes (32 characters are usual)",
+                    )
                 })?)
             }
         };
@@ -151,8 +164,10 @@ impl Service {
             }
         };
         let role = new.role;
+        let entry = self.keyboard_entry("Create operator", subject("operator", id, Some(&name)), now);
         self.store
             .write(tenant, move |tx| {
+                audit::record(tx, tenant, &entry)?;
                 if people::by_id(tx, tenant, id)?.is_none() {
                     let person = Person {
                         id,
@@ -248,8 +263,10 @@ impl Service {
             revoked_at: None,
         };
         debug_assert!(roles::Role::parse(&token.role).is_some());
+        let entry = self.keyboard_entry("Create token", subject("token", token.id, Some(&token.name)), now);
         self.store
             .write(tenant, move |tx| {
+                audit::record(tx, tenant, &entry)?;
                 tokens::insert(tx, tenant, &token)?;
                 muster_storage::lookups::put(tx, tokens::LOOKUP, &token.hash, tenant, token.id, token.expires_at)?;
                 Ok::<_, Error>(())
