@@ -110,8 +110,8 @@ async fn enroll(
     tenant: Uuid,
     together: usize,
 ) -> anyhow::Result<(Arc<Vec<Subject>>, f64)> {
-    // Key generation is the device's work, not the server's.
-    let keys = (0..8).map(|_| crypto::generate().map(Arc::new)).collect::<Result<Vec<_>, _>>();
+    // Key generation is the device's work, not the server's. A key of its own each: SCEP refuses a key twice.
+    let keys = (0..options.devices).map(|_| crypto::generate().map(Arc::new)).collect::<Result<Vec<_>, _>>();
     stage.around.network.share_keys(keys.map_err(anyhow::Error::msg)?);
     let began = Instant::now();
     let mut tasks = JoinSet::new();
