@@ -1,8 +1,8 @@
 //! `cargo xtask <verb>`: everything a developer wants one command for.
 
 mod install;
-mod pg;
 mod openapi;
+mod pg;
 mod run;
 mod test;
 mod tidy;

@@ -154,7 +154,7 @@ pub async fn doctor(common: Common) -> anyhow::Result<()> {
             line(finding.good, format!("{}: {}", tenant.name, finding.text));
         }
     }
-    let mut note = |there: bool, missing: &str| {
+    let note = |there: bool, missing: &str| {
         if !there {
             println!("note  {missing}");
         }

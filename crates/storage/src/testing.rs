@@ -254,11 +254,9 @@ impl TestStore {
                     let mut rows = statement.query([]).expect("it can be read");
                     while let Some(row) = rows.next().expect("it can be read") {
                         for (at, column) in columns.iter().enumerate() {
-                            match row.get_ref(at) {
-                                Ok(rusqlite::types::ValueRef::Text(bytes) | rusqlite::types::ValueRef::Blob(bytes)) => {
-                                    out.push_str(&format!("{table}.{column}: {}\n", bytes.escape_ascii()));
-                                }
-                                _ => {}
+                            use rusqlite::types::ValueRef::{Blob, Text};
+                            if let Ok(Text(bytes) | Blob(bytes)) = row.get_ref(at) {
+                                out.push_str(&format!("{table}.{column}: {}\n", bytes.escape_ascii()));
                             }
                         }
                     }

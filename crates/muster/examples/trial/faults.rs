@@ -99,7 +99,8 @@ pub async fn run(options: &Options, kills: u32, database_kills: u32) -> anyhow::
             format!("{} kills of the database, longest {longest:.2} s", recoveries.len()),
         );
     }
-    quiesce(&stage, &accepted.lock().expect("no panic").clone()).await?;
+    let taken = accepted.lock().expect("no panic").clone();
+    quiesce(&stage, &taken).await?;
     let handsets = fleet.end().await;
     stage.server.stop().await?;
 

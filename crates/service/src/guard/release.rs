@@ -78,7 +78,14 @@ impl Service {
     }
 }
 
-fn step(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, (verb, fleet): (Verb, i64), defaults: &GuardDefaults, now: i64) -> Result<Step> {
+fn step(
+    tx: &mut dyn Tx,
+    ids: &mut Ids,
+    tenant: Uuid,
+    (verb, fleet): (Verb, i64),
+    defaults: &GuardDefaults,
+    now: i64,
+) -> Result<Step> {
     let nothing = |again_at| Step { released: Vec::new(), contended: false, more: false, again_at };
     if stopped(guard::stop_epoch(tx, tenant)?) {
         return Ok(nothing(None));

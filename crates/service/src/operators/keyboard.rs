@@ -139,11 +139,13 @@ impl Service {
         let secret = match &new.totp_secret {
             None => None,
             Some(text) => {
-                Some(totp::parse_base32(text.trim()).filter(|secret| (16..=64).contains(&secret.len())).ok_or_else(|| {
-                    Error::bad_request(
-                        "the second factor's secret must be base32 of 16 to 64 bytes (32 characters are usual)",
-                    )
-                })?)
+                Some(totp::parse_base32(text.trim()).filter(|secret| (16..=64).contains(&secret.len())).ok_or_else(
+                    || {
+                        Error::bad_request(
+                            "the second factor's secret must be base32 of 16 to 64 bytes (32 characters are usual)",
+                        )
+                    },
+                )?)
             }
         };
         let tenant = self.tenant_for_admin(new.tenant.as_deref(), &domain).await?;

@@ -60,11 +60,6 @@ impl Scopes {
         scopes.extend(address.map(|address| (address_scope(address), ScopeRule::Address)));
         Scopes(scopes)
     }
-
-    /// Any guess at a value that only its address can be counted by.
-    pub(crate) fn address(address: Option<IpAddr>) -> Self {
-        Scopes(address.map(|address| (address_scope(address), ScopeRule::Address)).into_iter().collect())
-    }
 }
 
 /// An IPv6 client owns its /64.

@@ -14,7 +14,6 @@ pub(crate) mod totp;
 pub use bearer::csrf_of;
 pub(crate) use bearer::{hash as hash_of_value, new_value};
 pub use flow::{Answers, Choices, ConsoleSession, Flow, Purpose, Step};
-pub(crate) use sessions::established_at;
 pub use sessions::{Audience, Intent, SessionView};
 pub(crate) use token::{COMMAND_LINE, OPERATOR, TOKEN};
 

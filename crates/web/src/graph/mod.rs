@@ -26,8 +26,8 @@ use muster_service::Actor;
 use serde_json::Value;
 
 pub use address::Version;
-pub(crate) use json::parse as parse_json;
 pub use answer::Answer;
+pub(crate) use json::parse as parse_json;
 pub use registry::{Resource, Shape, registry};
 pub use schemas::schemas;
 
