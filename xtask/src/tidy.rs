@@ -83,7 +83,11 @@ fn source(root: &Path, file: &Path, faults: &mut Vec<String>) -> anyhow::Result<
     let text = fs::read_to_string(file).with_context(|| shown.clone())?;
     let rust = shown.ends_with(".rs");
     if rust {
-        if !text.trim_start().starts_with("//!") {
+        if !text
+            .lines()
+            .take_while(|line| line.starts_with("#![") || line.starts_with("//!"))
+            .any(|line| line.starts_with("//!"))
+        {
             faults.push(format!("{shown}: begin with //! and say what lives here"));
         }
         let stem = file.file_stem().and_then(|s| s.to_str()).unwrap_or_default();

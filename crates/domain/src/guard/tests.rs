@@ -1,3 +1,5 @@
+//! The guard's rules, by example and by property.
+
 use proptest::prelude::*;
 
 use super::*;
