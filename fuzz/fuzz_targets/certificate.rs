@@ -1,3 +1,4 @@
+//! Arbitrary bytes into the decoders of certificates, requests, CRLs and PKCS #12.
 #![no_main]
 
 #[path = "../src/pki.rs"]

@@ -1,3 +1,4 @@
+//! Arbitrary bytes into the decoders of check-in messages and command results.
 #![no_main]
 
 #[path = "../src/apple.rs"]

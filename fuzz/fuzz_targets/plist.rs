@@ -1,3 +1,4 @@
+//! Arbitrary bytes into the decoders of property lists.
 #![no_main]
 
 #[path = "../src/apple.rs"]

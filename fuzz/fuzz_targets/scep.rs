@@ -1,3 +1,4 @@
+//! Arbitrary bytes into the decoders of SCEP messages.
 #![no_main]
 
 #[path = "../src/pki.rs"]
