@@ -28,6 +28,7 @@ pub const TOOLS: &[Tool] = &[
         purpose: "elliptic curves for that client",
     },
     Tool { file: "/usr/lib/certmonger/scep-submit", package: "certmonger", purpose: "a SCEP client of others" },
+    Tool { file: "/usr/bin/dbus-run-session", package: "dbus", purpose: "certmonger's daemon" },
     Tool { file: "/usr/bin/python3", package: "python3", purpose: "the schema checkers, where present" },
     Tool {
         file: "/usr/share/doc/python3-yaml",

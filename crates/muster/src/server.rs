@@ -49,6 +49,11 @@ impl Running {
         let (chain, key) = presented(config, &service, &hosts).await?;
         let identity =
             ServerIdentity::new(chain, &key).context("the listeners' certificate and key do not go together")?;
+        if let (Some(certificate), Some(key)) = (&config.tls.certificate_file, &config.tls.key_file) {
+            // Devices trust the listeners' configured certificate already, so profiles are signed with it.
+            let chain = std::fs::read_to_string(certificate)?;
+            service.use_profile_signer(&chain, &std::fs::read(key)?)?;
+        }
         let shell = Shell::new(App { service: service.clone(), edge: Arc::new(edge) });
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();

@@ -47,18 +47,6 @@ pub const HANDLERS: &[(&str, Handler)] = &[
 /// Periodic work, in the order in which one round does it.
 pub const SCHEDULE: &[Periodic] = &[
     Periodic {
-        name: "apple.seen",
-        every: 10 * SECOND,
-        exclusive: false,
-        run: |service, _, _| Box::pin(async move { service.flush_seen().await.map(|_| ()) }),
-    },
-    Periodic {
-        name: "apple.renewal",
-        every: 6 * HOUR,
-        exclusive: true,
-        run: |service, tenant, _| Box::pin(async move { service.renew_identities(tenant).await.map(|_| ()) }),
-    },
-    Periodic {
         name: "timers",
         every: SECOND,
         exclusive: false,
@@ -84,7 +72,7 @@ pub const SCHEDULE: &[Periodic] = &[
     },
     Periodic {
         name: "identities.renew",
-        every: 24 * HOUR,
+        every: 6 * HOUR,
         exclusive: true,
         run: |service, tenant, _| Box::pin(async move { service.renew_identities(tenant).await.map(|_| ()) }),
     },

@@ -69,9 +69,9 @@ impl Service {
         Options { legacy: Legacy { sha1: compat.cms_sha1 }, ciphers: Ciphers { des: compat.scep_des } }
     }
 
-    /// GetCACaps.
+    /// GetCACaps. SHA-384 stands there for clients that take AES for missing without it (decision 4).
     pub fn scep_capabilities(&self) -> String {
-        let mut text = String::from("AES\nSHA-256\nSHA-512\nPOSTPKIOperation\nRenewal\nSCEPStandard\n");
+        let mut text = String::from("AES\nSHA-256\nSHA-384\nSHA-512\nPOSTPKIOperation\nRenewal\nSCEPStandard\n");
         let Options { legacy, ciphers } = self.scep_options();
         if legacy.sha1 {
             text.push_str("SHA-1\n");

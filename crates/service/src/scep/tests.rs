@@ -452,7 +452,7 @@ async fn what_is_no_scep_message_is_a_bad_request_and_other_types_are_refused() 
 
 #[tokio::test]
 async fn old_algorithms_are_offered_and_taken_only_by_the_switch() {
-    let expected = "AES\nSHA-256\nSHA-512\nPOSTPKIOperation\nRenewal\nSCEPStandard\n";
+    let expected = "AES\nSHA-256\nSHA-384\nSHA-512\nPOSTPKIOperation\nRenewal\nSCEPStandard\n";
     let strict = Office::new().await;
     assert_eq!(strict.service.scep_capabilities(), expected);
     let phone = Phone::new(&strict);
