@@ -2,6 +2,7 @@
 //! naming them; read-only properties, links and annotations are dropped as Graph drops them.
 
 use axum::http::StatusCode;
+use muster_domain::query::{Compare, Filter, Literal, Property as Asked};
 use serde_json::{Map, Value};
 
 use super::{
@@ -209,6 +210,40 @@ fn complex(base: &str, value: &Value, path: &str) -> Result<Value, Problem> {
 /// Enum members that v1.0 lacks have a word there; others become `unknownFutureValue`.
 const V1_WORDS: &[(&str, &str, &str)] =
     &[("deviceEnrollmentType", "appleAccountDrivenUserEnrollment", "appleUserEnrollment")];
+
+/// Makes a filter of v1.0 find what v1.0 shows under its own word.
+pub fn widen(filter: Filter, version: Version) -> Filter {
+    if version == Version::Beta {
+        return filter;
+    }
+    let every = |all: Vec<Filter>| all.into_iter().map(|one| widen(one, version)).collect();
+    let known = |property: &Asked, value: &Literal| {
+        V1_WORDS.iter().find(|(name, _, v1)| {
+            property.name() == *name && matches!(value, Literal::Text(text) if text.eq_ignore_ascii_case(v1))
+        })
+    };
+    match filter {
+        Filter::And(all) => Filter::And(every(all)),
+        Filter::Or(all) => Filter::Or(every(all)),
+        Filter::Not(one) => Filter::Not(Box::new(widen(*one, version))),
+        Filter::Compare(property, Compare::Ne, value) if known(&property, &value).is_some() => {
+            Filter::Not(Box::new(widen(Filter::Compare(property, Compare::Eq, value), version)))
+        }
+        Filter::Compare(property, Compare::Eq, value) => match known(&property, &value) {
+            None => Filter::Compare(property, Compare::Eq, value),
+            Some((_, beta, _)) => Filter::In(property, vec![value, Literal::Text((*beta).to_owned())]),
+        },
+        Filter::In(property, mut values) => {
+            let more: Vec<Literal> = values
+                .iter()
+                .filter_map(|value| known(&property, value).map(|(_, beta, _)| Literal::Text((*beta).to_owned())))
+                .collect();
+            values.extend(more);
+            Filter::In(property, values)
+        }
+        other => other,
+    }
+}
 
 /// Makes an answer's entity what the surface shows: v1.0 has fewer properties and members.
 pub fn fit(entity: &mut Map<String, Value>, declared: &str, version: Version) {

@@ -166,6 +166,13 @@ async fn v1_has_its_own_word_for_account_driven_enrollment() {
     let beta = api.get(&format!("/beta/deviceManagement/managedDevices/{id}")).await.expect(200);
     assert_eq!(beta.body["deviceEnrollmentType"], "appleAccountDrivenUserEnrollment");
     assert!(beta.body["activationLockBypassCode"].is_null());
+    let shown = "deviceEnrollmentType%20eq%20'appleUserEnrollment'";
+    assert_eq!(
+        api.get(&format!("{LIST}?$filter={shown}")).await.items().len(),
+        1,
+        "found by the word it is shown under"
+    );
+    assert_eq!(api.get(&format!("{LIST}?$filter=not({shown})")).await.items().len(), 1);
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ pub fn rows() -> Vec<Resource> {
 
 pub(super) fn query(call: &Call) -> DeviceQuery {
     DeviceQuery {
-        filter: call.options.filter.clone(),
+        filter: call.options.filter.clone().map(|filter| body::widen(filter, call.version)),
         search: call.options.search.clone(),
         order: call.options.order.first().cloned(),
         after: call.options.after.clone(),
