@@ -53,7 +53,6 @@ pub fn rows() -> Vec<Resource> {
         row!(DELETE format!("{ITEM}/users/$ref"), Operation "user", WRITE, 0, "Take a device's primary user away", clear_user),
         row!(DELETE format!("{ITEM}/users/{{user}}/$ref"), Operation "user", WRITE, 0, "Take a device's primary user away", clear_user),
         row!(GET "users/{id}/managedDevices", Collection "managedDevice", READ, 0, "A user's managed devices", of_user),
-        row!(POST "users/{id}/removeAllDevicesFromManagement", Operation "user", Permission::ActionRetire, KIB, "Retire every device of a user", remove_all),
         row!(GET "users/{id}/ownedDevices", Collection "managedDevice", READ, 0, "A user's devices in the directory", owned),
         row!(GET "users/{id}/registeredDevices", Collection "managedDevice", READ, 0, "A user's devices in the directory", owned),
         row!(GET "deviceManagement/managedDeviceOverview", Entity "managedDeviceOverview", READ, 0, "Counts of devices", overview),
@@ -96,32 +95,6 @@ async fn of_user(call: Call) -> Result<Answer, Problem> {
     let person = call.app.service.person(call.actor.tenant, call.key(0)).await?;
     let query = DeviceQuery { person: Some(person.id), ..query(&call) };
     Ok(paged(call.app.service.managed_devices(call.actor.tenant, query).await?))
-}
-
-/// Each device is asked by itself: what the guard wants agreed waits, the rest goes on.
-async fn remove_all(call: Call) -> Result<Answer, Problem> {
-    let tenant = call.actor.tenant;
-    let person = call.app.service.person(tenant, call.key(0)).await?;
-    let mut approvals: Vec<String> = Vec::new();
-    let mut query = DeviceQuery { person: Some(person.id), top: 1000, ..DeviceQuery::default() };
-    loop {
-        let page = call.app.service.managed_devices(tenant, query.clone()).await?;
-        for device in &page.items {
-            let id = device.get("id").and_then(Value::as_str).and_then(|id| uuid::Uuid::try_parse(id).ok());
-            let Some(id) = id else { continue };
-            let requested = call.app.service.request_action(&call.actor, id, ActionRequest::bare(Verb::Retire)).await?;
-            approvals.extend(requested.approval.map(|approval| approval.to_string()));
-        }
-        match page.next {
-            Some(next) => query.after = Some(next),
-            None => break,
-        }
-    }
-    approvals.dedup();
-    Ok(match approvals.is_empty() {
-        true => Answer::none(),
-        false => Answer::none().with_header("x-muster-approval", approvals.join(", ")),
-    })
 }
 
 async fn owned(call: Call) -> Result<Answer, Problem> {
