@@ -223,11 +223,12 @@ async fn policies(api: &Api, groups: &[String]) -> anyhow::Result<()> {
     });
     create_configuration(api, &finance, group(&groups[2])).await?;
     let macs = json!({
-        "@odata.type": "#microsoft.graph.macOSCustomConfiguration",
-        "displayName": "Intranet on every Mac",
-        "payloadName": "Intranet",
-        "payloadFileName": "intranet.mobileconfig",
-        "payload": payload("example.meadow.mac.intranet", "Intranet"),
+        "@odata.type": "#microsoft.graph.macOSGeneralDeviceConfiguration",
+        "displayName": "Macs",
+        "passwordRequired": true,
+        "passwordBlockSimple": true,
+        "passwordMinimumLength": 8,
+        "passwordMinutesOfInactivityBeforeLock": 10,
     });
     create_configuration(api, &macs, all_devices()).await?;
     Ok(())
