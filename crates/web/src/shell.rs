@@ -229,3 +229,23 @@ fn record(
         "request"
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn e9_a_panic_in_a_handler_is_a_500_and_the_process_goes_on() {
+        async fn broken() -> &'static str {
+            panic!("an unexpected value from a device")
+        }
+        let router: Router =
+            Router::new().route("/", axum::routing::get(broken)).layer(CatchPanicLayer::custom(panicked));
+        for _ in 0..2 {
+            let response = router.clone().oneshot(Request::new(Body::empty())).await.expect("the router answers");
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            let problem = response.extensions().get::<Problem>().expect("an answer of ours");
+            assert!(!problem.message.contains("unexpected value"), "m5: the cause stays in the log");
+        }
+    }
+}
