@@ -6,11 +6,16 @@ mod support;
 use muster::demo::scenery::all_devices;
 use muster_swarm::model::{EnrollmentMode, Family, Version};
 use serde_json::json;
-use support::TestApp;
+use support::{Engine, TestApp, on_both_engines};
 
-#[tokio::test]
-async fn account_driven_user_enrollment() {
-    let app = TestApp::new().await;
+on_both_engines!(
+    account_driven_user_enrollment,
+    a_wrong_password_is_refused_in_words,
+    a_device_that_apple_never_made_is_refused
+);
+
+async fn account_driven_user_enrollment(engine: Engine) {
+    let app = TestApp::new(engine).await;
     let ada = app.user("Ada").await;
     app.web_clip("Intranet", all_devices()).await;
     let phone = app.iphone("Ada").await;
@@ -48,9 +53,8 @@ async fn account_driven_user_enrollment() {
     app.end().await;
 }
 
-#[tokio::test]
-async fn a_wrong_password_is_refused_in_words() {
-    let app = TestApp::new().await;
+async fn a_wrong_password_is_refused_in_words(engine: Engine) {
+    let app = TestApp::new(engine).await;
     let mut ada = app.user("Ada").await;
     ada.password = "something else".into();
     let phone = app.iphone("Ada").await;
@@ -64,9 +68,8 @@ async fn a_wrong_password_is_refused_in_words() {
     app.end().await;
 }
 
-#[tokio::test]
-async fn a_device_that_apple_never_made_is_refused() {
-    let app = TestApp::new().await;
+async fn a_device_that_apple_never_made_is_refused(engine: Engine) {
+    let app = TestApp::new(engine).await;
     let ada = app.user("Ada").await;
     let phone = app.iphone("Ada").await;
     let other = muster_swarm::standins::factory::Factory::new(app.now()).unwrap();

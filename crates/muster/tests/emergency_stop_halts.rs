@@ -4,7 +4,9 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{HOUR, Phone, TestApp};
+use support::{Engine, HOUR, Phone, TestApp, on_both_engines};
+
+on_both_engines!(emergency_stop_halts);
 
 async fn company_phone(app: &TestApp, name: &str) -> (Phone, Value) {
     let user = app.user(name).await;
@@ -15,9 +17,8 @@ async fn company_phone(app: &TestApp, name: &str) -> (Phone, Value) {
     (phone, device)
 }
 
-#[tokio::test]
-async fn emergency_stop_halts() {
-    let app = TestApp::new().await;
+async fn emergency_stop_halts(engine: Engine) {
+    let app = TestApp::new(engine).await;
     let (first, second) = (app.token("first", "administrator").await, app.token("second", "administrator").await);
     let mut fleet = Vec::new();
     for name in ["Ada", "Ben"] {

@@ -5,11 +5,12 @@ mod support;
 use std::sync::Arc;
 
 use muster_swarm::load;
-use support::TestApp;
+use support::{Engine, TestApp, on_both_engines};
 
-#[tokio::test]
-async fn prepared_check_ins_are_answered() {
-    let app = TestApp::new().await;
+on_both_engines!(prepared_check_ins_are_answered);
+
+async fn prepared_check_ins_are_answered(engine: Engine) {
+    let app = TestApp::new(engine).await;
     let ada = app.user("Ada").await;
     let phone = app.enrolled_iphone(&ada).await;
     let prepared = load::idle(&mut *phone.lock().await).unwrap();

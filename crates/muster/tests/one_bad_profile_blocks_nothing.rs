@@ -5,7 +5,9 @@ mod support;
 
 use muster::demo::scenery::{all_devices, web_clip};
 use muster_swarm::model::device::Refusal;
-use support::{MINUTE, TestApp};
+use support::{Engine, MINUTE, TestApp, on_both_engines};
+
+on_both_engines!(one_bad_profile_blocks_nothing);
 
 /// A profile whose Wi-Fi payload no device takes: well-formed, and wrong.
 fn bad_profile() -> String {
@@ -14,9 +16,8 @@ fn bad_profile() -> String {
         .replace("<key>URL</key>", "<key>EncryptionType</key><string>WEP</string><key>URL</key>")
 }
 
-#[tokio::test]
-async fn one_bad_profile_blocks_nothing() {
-    let app = TestApp::new().await;
+async fn one_bad_profile_blocks_nothing(engine: Engine) {
+    let app = TestApp::new(engine).await;
     let ada = app.user("Ada").await;
     app.custom_payload("Bad", bad_profile().as_bytes(), all_devices()).await;
     app.web_clip("Good", all_devices()).await;

@@ -5,7 +5,9 @@ mod support;
 
 use muster::demo::scenery::group;
 use serde_json::Value;
-use support::TestApp;
+use support::{Engine, TestApp, on_both_engines};
+
+on_both_engines!(profile_follows_group);
 
 async fn state(app: &TestApp, device: &Value, name: &str) -> Option<String> {
     let id = device["id"].as_str().unwrap();
@@ -15,9 +17,8 @@ async fn state(app: &TestApp, device: &Value, name: &str) -> Option<String> {
     state.map(|state| state["state"].as_str().unwrap().to_owned())
 }
 
-#[tokio::test]
-async fn profile_follows_group() {
-    let app = TestApp::new().await;
+async fn profile_follows_group(engine: Engine) {
+    let app = TestApp::new(engine).await;
     let (ada, ben) = (app.user("Ada").await, app.user("Ben").await);
     let sales = app.group("Sales", &[&ben]).await;
     app.web_clip("Prices", group(&sales)).await;

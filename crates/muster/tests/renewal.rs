@@ -4,11 +4,12 @@
 mod support;
 
 use muster::demo::scenery::all_devices;
-use support::{HOUR, TestApp};
+use support::{Engine, HOUR, TestApp, on_both_engines};
 
-#[tokio::test]
-async fn renewal() {
-    let app = TestApp::new().await;
+on_both_engines!(renewal);
+
+async fn renewal(engine: Engine) {
+    let app = TestApp::new(engine).await;
     let (ada, ben) = (app.user("Ada").await, app.user("Ben").await);
     app.web_clip("Intranet", all_devices()).await;
     let phone = app.enrolled_iphone(&ada).await;

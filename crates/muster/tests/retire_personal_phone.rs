@@ -7,7 +7,9 @@ use muster::demo::scenery::all_devices;
 use muster_storage::{Tx, TxExt as _, args};
 use muster_swarm::model::LeftBecause;
 use serde_json::json;
-use support::TestApp;
+use support::{Engine, TestApp, on_both_engines};
+
+on_both_engines!(retire_personal_phone);
 use uuid::Uuid;
 
 async fn rows(app: &TestApp, sql: &'static str, device: Uuid) -> i64 {
@@ -23,9 +25,8 @@ async fn rows(app: &TestApp, sql: &'static str, device: Uuid) -> i64 {
         .unwrap()
 }
 
-#[tokio::test]
-async fn retire_personal_phone() {
-    let app = TestApp::new().await;
+async fn retire_personal_phone(engine: Engine) {
+    let app = TestApp::new(engine).await;
     let ada = app.user("Ada").await;
     app.web_clip("Intranet", all_devices()).await;
     let phone = app.enrolled_iphone(&ada).await;

@@ -5,11 +5,12 @@ mod support;
 
 use muster::demo::scenery::all_devices;
 use muster_swarm::model::LeftBecause;
-use support::TestApp;
+use support::{Engine, TestApp, on_both_engines};
 
-#[tokio::test]
-async fn same_udid_other_person() {
-    let app = TestApp::new().await;
+on_both_engines!(same_udid_other_person, same_person_keeps_the_record);
+
+async fn same_udid_other_person(engine: Engine) {
+    let app = TestApp::new(engine).await;
     let (ada, ben) = (app.user("Ada").await, app.user("Ben").await);
     app.web_clip("Intranet", all_devices()).await;
     let phone = app.enrolled_iphone(&ada).await;
@@ -31,9 +32,8 @@ async fn same_udid_other_person() {
     app.end().await;
 }
 
-#[tokio::test]
-async fn same_person_keeps_the_record() {
-    let app = TestApp::new().await;
+async fn same_person_keeps_the_record(engine: Engine) {
+    let app = TestApp::new(engine).await;
     let ada = app.user("Ada").await;
     let phone = app.enrolled_iphone(&ada).await;
     let before = app.managed_device(&ada).await;

@@ -3,11 +3,12 @@
 mod support;
 
 use muster::demo::scenery::all_devices;
-use support::TestApp;
+use support::{Engine, TestApp, on_both_engines};
 
-#[tokio::test]
-async fn thread() {
-    let app = TestApp::new().await;
+on_both_engines!(thread);
+
+async fn thread(engine: Engine) {
+    let app = TestApp::new(engine).await;
     let ada = app.user("Ada").await;
     app.web_clip("Intranet", all_devices()).await;
 

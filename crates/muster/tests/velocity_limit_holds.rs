@@ -5,13 +5,14 @@ mod support;
 
 use muster_swarm::model::{Family, Version};
 use serde_json::json;
-use support::{HOUR, TestApp};
+use support::{Engine, HOUR, TestApp, on_both_engines};
+
+on_both_engines!(velocity_limit_holds);
 
 const DEVICES: usize = 24;
 
-#[tokio::test]
-async fn velocity_limit_holds() {
-    let app = TestApp::with(|config| {
+async fn velocity_limit_holds(engine: Engine) {
+    let app = TestApp::with(engine, |config| {
         config.guard.wipes_per_hour = Some(5);
         config.guard.tenant_wipes_per_hour = Some(8);
         config.guard.fleet_percent = Some(100);

@@ -3,11 +3,12 @@
 mod support;
 
 use serde_json::json;
-use support::{HOUR, TestApp};
+use support::{Engine, HOUR, TestApp, on_both_engines};
 
-#[tokio::test]
-async fn wipe_needs_second_person() {
-    let app = TestApp::new().await;
+on_both_engines!(wipe_needs_second_person);
+
+async fn wipe_needs_second_person(engine: Engine) {
+    let app = TestApp::new(engine).await;
     let ada = app.user("Ada").await;
     let phone = app.enrolled_iphone(&ada).await;
     let device = app.managed_device(&ada).await;

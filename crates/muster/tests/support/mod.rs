@@ -20,6 +20,7 @@ use muster_service::{
     operators::{NewAdmin, NewKeyboardToken},
     testing::{HandClock, START, SeededRandom},
 };
+use muster_storage::testing::TestDatabase;
 use muster_swarm::{
     model::{Device, Family, Version, device::Received},
     random::Seeded,
@@ -27,6 +28,39 @@ use muster_swarm::{
 };
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
+
+/// Which database the server of a story works on.
+pub enum Engine {
+    /// The embedded one.
+    Sqlite,
+    /// A PostgreSQL database of its own.
+    Postgres(TestDatabase),
+}
+
+/// Makes the tests `name::sqlite` and `name::postgres` of stories `async fn name(engine: Engine)`; the
+/// second is skipped, visibly, where no PostgreSQL is configured (`cargo xtask test` starts one).
+macro_rules! on_both_engines {
+    ($($name:ident),+) => {$(
+        mod $name {
+            use crate::support::Engine;
+            #[tokio::test]
+            async fn sqlite() {
+                super::$name(Engine::Sqlite).await;
+            }
+            #[tokio::test]
+            async fn postgres() {
+                match muster_storage::testing::postgres_database() {
+                    Some(database) => super::$name(Engine::Postgres(database)).await,
+                    None => muster_storage::testing::skipped(
+                        concat!(module_path!(), "::postgres"),
+                        "MUSTER_TEST_POSTGRES is not set",
+                    ),
+                }
+            }
+        }
+    )+};
+}
+pub(crate) use on_both_engines;
 
 /// The mail domain of every story.
 pub const DOMAIN: &str = "example.test";
@@ -83,23 +117,25 @@ pub struct TestApp {
     pub api: Api,
     phones: Mutex<Vec<Phone>>,
     seed: std::sync::atomic::AtomicU64,
-    _database: Option<muster_storage::testing::TestDatabase>,
+    _database: Option<TestDatabase>,
     _folder: tempfile::TempDir,
 }
 
 impl TestApp {
-    /// A server with a tenant, its push certificate and an owner's token, on SQLite, or on
-    /// PostgreSQL where `MUSTER_TEST_POSTGRES` is set.
-    pub async fn new() -> TestApp {
-        Self::with(|_| {}).await
+    /// A server with a tenant, its push certificate and an owner's token.
+    pub async fn new(engine: Engine) -> TestApp {
+        Self::with(engine, |_| {}).await
     }
 
     /// The same with changes to its configuration.
-    pub async fn with(change: impl FnOnce(&mut muster::config::Config)) -> TestApp {
+    pub async fn with(engine: Engine, change: impl FnOnce(&mut muster::config::Config)) -> TestApp {
         let folder = tempfile::tempdir().unwrap();
         let clock = HandClock::at(START);
         let mut config = throw_away(folder.path());
-        let database = muster_storage::testing::postgres_database();
+        let database = match engine {
+            Engine::Sqlite => None,
+            Engine::Postgres(database) => Some(database),
+        };
         if let Some(database) = &database {
             config.database.url = Some(Text::Inline(database.url.clone()));
             config.database.migrate_url = Some(Text::Inline(database.migrate_url.clone()));
