@@ -17,7 +17,7 @@ mod prepare;
 
 pub use channel::{Channel, EnrollmentKind, Platform, Version};
 pub use form::{Form, ItemKey};
-pub use prepare::{Prepared, Setting, StoredOnly, prepare};
+pub use prepare::{Prepared, Setting, StoredOnly, is_common, prepare};
 
 /// How one setting is delivered: a key of a payload, and how the value is written there.
 #[derive(Clone, Debug, Deserialize)]
@@ -30,6 +30,24 @@ pub struct Delivery {
     /// How the value is written.
     #[serde(default)]
     pub form: Form,
+    /// Only where other properties of the document have these values.
+    #[serde(default)]
+    pub when: BTreeMap<String, Value>,
+}
+
+/// A certificate profile that a document refers to and whose identity a payload of it uses. The
+/// certificate comes in the same profile, for a payload can name only certificates of its own profile.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    /// Graph's name of the link.
+    pub name: String,
+    /// For people, short.
+    pub title: String,
+    /// Apple's PayloadType.
+    pub payload: String,
+    /// The key that takes the certificate's PayloadUUID.
+    pub key: String,
 }
 
 /// Which of two values is the stricter one, for settings where the vendor or the field gives an order.
@@ -98,14 +116,47 @@ pub struct Kind {
     /// Properties that are stored and not delivered, with the reason.
     #[serde(default)]
     pub stored_only: BTreeMap<String, String>,
+    /// Properties that only say how another one counts, with the names of those.
+    #[serde(default)]
+    pub part_of: BTreeMap<String, Vec<String>>,
+    /// Certificates.
+    #[serde(default, rename = "link")]
+    pub links: Vec<Link>,
 }
 
 /// What must be in a payload for it to be worth sending, by payload type.
-const NEEDS: &[(&str, &str)] = &[("com.apple.app.lock", "App.Identifier"), ("com.apple.homescreenlayout", "Pages")];
+const NEEDS: &[(&str, &str)] = &[
+    ("com.apple.app.lock", "App.Identifier"),
+    ("com.apple.extensiblesso", "ExtensionIdentifier"),
+    ("com.apple.homescreenlayout", "Pages"),
+    ("com.apple.security.firewall", "EnableFirewall"),
+    ("com.apple.sso", "Kerberos.Realm"),
+];
 
 /// The key without which a payload of this type is not sent.
 pub fn needs(payload: &str) -> Option<&'static str> {
     NEEDS.iter().find(|(name, _)| *name == payload).map(|(_, key)| *key)
+}
+
+/// Payload types that a device adds up when several profiles bring one: lists and dictionaries in
+/// them are no conflict.
+const ADDED_UP: &[&str] = &[
+    "com.apple.TCC.configuration-profile-policy",
+    "com.apple.airprint",
+    "com.apple.associated-domains",
+    "com.apple.loginitems.managed",
+    "com.apple.syspolicy.kernel-extension-policy",
+    "com.apple.system-extension-policy",
+];
+
+/// Says whether values of several profiles stand beside one another here.
+pub fn adds_up(payload: &str, value: &Value) -> bool {
+    ADDED_UP.contains(&payload) && (value.is_array() || value.is_object())
+}
+
+/// The key whose value tells payloads of this type apart, where a device takes several.
+pub fn told_apart_by(payload: &str) -> Option<&'static str> {
+    (payload == "com.apple.extensiblesso").then_some("ExtensionIdentifier")
 }
 
 macro_rules! files {
@@ -248,6 +299,11 @@ mod tests {
                 assert!(names.insert(&entry.name), "{} stands twice in {}", entry.name, kind.graph_type);
                 assert!(!entry.delivery.is_empty(), "{} has no delivery", entry.name);
                 assert!(!kind.stored_only.contains_key(&entry.name), "{} is both", entry.name);
+                assert!(!kind.part_of.contains_key(&entry.name), "{} is both", entry.name);
+            }
+            for (part, wholes) in &kind.part_of {
+                assert!(wholes.iter().all(|whole| names.contains(whole)), "{part} belongs to what is not there");
+                assert!(!kind.stored_only.contains_key(part), "{part} is both");
             }
         }
     }

@@ -11,9 +11,9 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::catalogue::{
-    Channel, EnrollmentKind, Prepared,
+    Channel, EnrollmentKind, Prepared, adds_up,
     built::{Built, not_under_user_enrollment},
-    get_key, needs, refusal, set_key,
+    get_key, needs, refusal, set_key, told_apart_by,
 };
 
 /// A document that reaches the channel.
@@ -109,8 +109,10 @@ fn claims(applied: &[&Applied], channel: &Channel) -> Claims {
         let source = Source { id: document.id, name: document.name.clone() };
         for setting in &document.prepared.settings {
             if refusal(setting.entry, channel).is_none() {
-                for (payload, key, value) in &setting.writes {
-                    let claim = claims.entry(format!("{payload}:{key}")).or_default();
+                for (payload, key, value) in
+                    setting.writes.iter().filter(|(payload, _, value)| !adds_up(payload, value))
+                {
+                    let claim = claims.entry(place(document, payload, key)).or_default();
                     claim.push((source.clone(), value.clone()));
                 }
             }
@@ -122,6 +124,15 @@ fn claims(applied: &[&Applied], channel: &Channel) -> Claims {
         }
     }
     claims
+}
+
+/// What two documents can disagree on: a key of a payload, or of one of several payloads of a type.
+fn place(document: &Applied, payload: &str, key: &str) -> String {
+    let which = told_apart_by(payload).and_then(|by| {
+        let mut writes = document.prepared.settings.iter().flat_map(|setting| &setting.writes);
+        writes.find(|(kind, key, _)| *kind == payload && *key == by).and_then(|(.., value)| value.as_str())
+    });
+    format!("{payload}:{}:{key}", which.unwrap_or_default())
 }
 
 /// All who take part, where they disagree.
@@ -151,12 +162,7 @@ fn one(document: &Applied, channel: &Channel, claims: &Claims) -> Resolved {
             };
             for name in &built.settings {
                 if left_out.contains(&name.as_str()) {
-                    exceptions.push(Exception {
-                        setting: name.clone(),
-                        why: Withheld::NotApplicable,
-                        reason: "not available under User Enrollment".to_owned(),
-                        sources: Vec::new(),
-                    });
+                    exceptions.push(not_applicable(name, "not available under User Enrollment"));
                 } else {
                     settings.push(name.clone());
                 }
@@ -169,15 +175,11 @@ fn one(document: &Applied, channel: &Channel, claims: &Claims) -> Resolved {
     for setting in &document.prepared.settings {
         let name = setting.entry.name.as_str();
         if let Some(reason) = refusal(setting.entry, channel) {
-            exceptions.push(Exception {
-                setting: name.to_owned(),
-                why: Withheld::NotApplicable,
-                reason,
-                sources: Vec::new(),
-            });
+            exceptions.push(not_applicable(name, reason));
             continue;
         }
-        let dispute = setting.writes.iter().find_map(|(payload, key, _)| dispute(claims, &format!("{payload}:{key}")));
+        let dispute =
+            setting.writes.iter().find_map(|(payload, key, _)| dispute(claims, &place(document, payload, key)));
         if let Some(sources) = dispute {
             exceptions.push(conflict(name, &sources));
             continue;
@@ -196,24 +198,23 @@ fn one(document: &Applied, channel: &Channel, claims: &Claims) -> Resolved {
     payloads.retain(|payload, _| !lacking.contains(payload));
     for (name, into) in sent {
         if into.iter().all(|payload| lacking.contains(payload)) {
-            exceptions.push(Exception {
-                setting: name.to_owned(),
-                why: Withheld::NotApplicable,
-                reason: "does nothing without the setting it belongs to".to_owned(),
-                sources: Vec::new(),
-            });
+            exceptions.push(not_applicable(name, "does nothing without the setting it belongs to"));
         } else {
             settings.push(name.to_owned());
         }
     }
-    exceptions.extend(document.prepared.stored_only.iter().map(|stored| Exception {
-        setting: stored.name.clone(),
-        why: Withheld::NotApplicable,
-        reason: stored.reason.clone(),
-        sources: Vec::new(),
-    }));
+    let stored_only = document.prepared.stored_only.iter();
+    exceptions.extend(stored_only.map(|stored| not_applicable(&stored.name, stored.reason.as_str())));
+    for (part, wholes) in &document.prepared.parts {
+        if settings.iter().any(|name| wholes.contains(name)) {
+            settings.push((*part).to_owned());
+        } else {
+            exceptions
+                .push(not_applicable(part, format!("says how {} counts, which is not sent", wholes.join(" or "))));
+        }
+    }
     if !payloads.is_empty() {
-        content = Some(json!({ "shape": "settings", "payloads": payloads }));
+        content = Some(settings_content(document, payloads));
     }
     settings.sort();
     exceptions.sort_by(|a, b| a.setting.cmp(&b.setting));
@@ -227,6 +228,10 @@ fn one(document: &Applied, channel: &Channel, claims: &Claims) -> Resolved {
     }
 }
 
+fn not_applicable(name: &str, reason: impl Into<String>) -> Exception {
+    Exception { setting: name.to_owned(), why: Withheld::NotApplicable, reason: reason.into(), sources: Vec::new() }
+}
+
 fn conflict(name: &str, sources: &[Source]) -> Exception {
     let names: Vec<&str> = sources.iter().map(|source| source.name.as_str()).collect();
     Exception {
@@ -235,6 +240,23 @@ fn conflict(name: &str, sources: &[Source]) -> Exception {
         reason: format!("different values are assigned by {}", names.join(", ")),
         sources: sources.to_vec(),
     }
+}
+
+/// The content of a document of settings: its payloads and the certificates that they use.
+fn settings_content(document: &Applied, payloads: BTreeMap<&str, Map<String, Value>>) -> Value {
+    let mut content = json!({ "shape": "settings", "payloads": payloads });
+    let links: Vec<Value> = document
+        .prepared
+        .links
+        .iter()
+        .filter(|(link, _)| payloads.contains_key(link.payload.as_str()))
+        .map(|(link, id)| json!({ "name": link.name, "payload": link.payload, "key": link.key, "id": id }))
+        .collect();
+    if !links.is_empty() {
+        content["links"] = links.into();
+        content["references"] = json!(document.references);
+    }
+    content
 }
 
 fn built_content(document: &Applied, built: &Built) -> Value {
@@ -307,6 +329,50 @@ mod tests {
         assert!(one.exceptions[0].reason.contains("belongs to"));
     }
 
+    fn of_type(id: u128, graph_type: &str, body: &Value) -> Applied {
+        let prepared = prepare(graph_type, body.as_object().unwrap(), &|_| String::new()).unwrap();
+        Applied { prepared: Arc::new(prepared), ..applied(id, &json!({})) }
+    }
+
+    #[test]
+    fn two_sign_on_extensions_stand_side_by_side_and_one_twice_is_a_conflict() {
+        let extension = |id: u128, name: &str, realm: &str| {
+            let extension = json!({ "@odata.type": "#microsoft.graph.iosCredentialSingleSignOnExtension",
+                "extensionIdentifier": name, "realm": realm });
+            of_type(id, "iosDeviceFeaturesConfiguration", &json!({ "iosSingleSignOnExtension": extension }))
+        };
+        let channel = channel(EnrollmentKind::Device, true);
+        let both = resolve(&[extension(1, "a", "A"), extension(2, "b", "B")], &channel);
+        assert!(both.iter().all(|one| one.content.is_some() && one.exceptions.is_empty()));
+        let both = resolve(&[extension(1, "a", "A"), extension(2, "a", "B")], &channel);
+        assert!(both.iter().all(|one| one.content.is_none() && one.exceptions[0].sources.len() == 2));
+    }
+
+    #[test]
+    fn what_a_device_adds_up_is_no_conflict() {
+        let items = |id: u128, path: &str| {
+            let body = json!({ "autoLaunchItems": [{ "path": path, "hide": false }] });
+            of_type(id, "macOSDeviceFeaturesConfiguration", &body)
+        };
+        let channel = Channel { platform: Platform::MacOs, ..channel(EnrollmentKind::Device, true) };
+        let both = resolve(&[items(1, "/Applications/A.app"), items(2, "/Applications/B.app")], &channel);
+        assert!(both.iter().all(|one| one.content.is_some() && one.exceptions.is_empty()));
+    }
+
+    #[test]
+    fn a_property_that_says_how_another_counts_shares_its_lot() {
+        let with = json!({ "appsVisibilityListType": "appsNotInListCompliant",
+            "appsVisibilityList": [{ "appId": "com.example.a" }] });
+        let one = resolve(&[applied(1, &with)], &channel(EnrollmentKind::Device, true)).remove(0);
+        assert_eq!(one.settings, ["appsVisibilityList", "appsVisibilityListType"]);
+        let keys = &one.content.unwrap()["payloads"]["com.apple.applicationaccess"];
+        assert_eq!(*keys, json!({ "blockedAppBundleIDs": ["com.example.a"] }));
+        let alone = json!({ "appsVisibilityListType": "appsNotInListCompliant" });
+        let one = resolve(&[applied(1, &alone)], &channel(EnrollmentKind::Device, true)).remove(0);
+        assert!(one.content.is_none());
+        assert!(one.exceptions[0].reason.contains("appsVisibilityList counts"), "{:?}", one.exceptions);
+    }
+
     fn any_body() -> impl Strategy<Value = Value> {
         (
             prop::option::of(4i64..9),
@@ -322,7 +388,7 @@ mod tests {
                     "siriBlocked": siri,
                     "passcodeRequiredType": kind,
                     "appStoreBlocked": store,
-                    "networkUsageRules": [{}],
+                    "mediaContentRatingJapan": { "movieRating": "general" },
                 })
             })
     }

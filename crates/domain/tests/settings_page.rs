@@ -12,8 +12,9 @@ fn cell(text: &str) -> String {
 }
 
 fn carried(entry: &Entry) -> String {
-    let parts: Vec<String> =
+    let mut parts: Vec<String> =
         entry.delivery.iter().map(|delivery| format!("`{}` `{}`", delivery.payload, delivery.key)).collect();
+    parts.dedup();
     parts.join("<br>")
 }
 
@@ -38,6 +39,17 @@ fn kind_table(out: &mut String, kind: &Kind) {
             entry.since,
             if entry.supervised { "yes" } else { "" },
             user
+        );
+    }
+    for (name, wholes) in &kind.part_of {
+        let _ = writeln!(out, "\n`{name}` says how `{}` counts.", wholes.join("` or `"));
+    }
+    for link in &kind.links {
+        let title = &link.title;
+        let _ = writeln!(
+            out,
+            "\n`{}@odata.bind`: {title}, a SCEP certificate profile that comes along; `{}` `{}`.",
+            link.name, link.payload, link.key
         );
     }
     if !kind.stored_only.is_empty() {

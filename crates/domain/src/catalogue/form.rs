@@ -1,9 +1,12 @@
-//! How a Graph value is written into a payload key.
+//! How a Graph value is written into a payload key. Forms compose; what a list or a sentence of data
+//! cannot say (home screens, privacy rules) is in [`shapes`].
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
+
+mod shapes;
 
 /// The ways of writing.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -18,19 +21,62 @@ pub enum Form {
     Constant(Value),
     /// By word; a word that is not listed is not sent.
     Words(BTreeMap<String, Value>),
+    /// True where this word is among several separated by commas.
+    Flag(String),
     /// A number times a factor.
     Times(i64),
+    /// The texts of a list in one text, with this between them.
+    Join(String),
+    /// One member of a dictionary, written by a form of its own.
+    Member(Box<Member>),
+    /// By the value's `@odata.type`, said without `ios` or `macOS` in front, because Graph has each of
+    /// these types for both and for none; a type that is not listed is not sent.
+    ByType(BTreeMap<String, Form>),
+    /// A dictionary with other key names.
+    Keys(BTreeMap<String, ItemKey>),
     /// A list of dictionaries with other key names.
     Items(BTreeMap<String, ItemKey>),
     /// One key's value out of each dictionary of a list.
     Pick(String),
+    /// A list of keys with typed values as a dictionary. Spaces around keys and texts are not meant.
+    Pairs,
+    /// A list of dictionaries as a dictionary of lists.
+    Grouped(Grouped),
+    /// Address ranges of content caching.
+    Ranges,
     /// Icons of a home screen: apps and folders.
     HomeScreen,
     /// Pages of a home screen.
     HomeScreenPages,
+    /// Which app may touch what on a Mac: a list of rules for each service.
+    PrivacyAccess,
 }
 
-/// Where a property of a list item goes.
+/// A member and its form.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// How it is written.
+    #[serde(default)]
+    pub form: Form,
+}
+
+/// How a list becomes a dictionary of lists.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grouped {
+    /// The member whose text is the key; where it is missing the key is empty.
+    pub by: String,
+    /// The member whose text joins the key's list.
+    pub take: String,
+    /// Where the text has words separated by commas: what each is called there.
+    #[serde(default)]
+    pub words: BTreeMap<String, String>,
+}
+
+/// Where a member of a dictionary goes.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum ItemKey {
@@ -43,6 +89,13 @@ pub enum ItemKey {
         /// Word to value.
         words: BTreeMap<String, Value>,
     },
+    /// Under this key, by a form of its own.
+    Formed {
+        /// The key.
+        key: String,
+        /// How it is written.
+        form: Form,
+    },
 }
 
 impl Form {
@@ -53,7 +106,29 @@ impl Form {
             Form::Not => Some(Value::Bool(!value.as_bool()?)),
             Form::Constant(constant) => Some(constant.clone()),
             Form::Words(words) => words.get(value.as_str()?).cloned(),
+            Form::Flag(word) => flags(value.as_str()?).any(|flag| flag == word).then_some(Value::Bool(true)),
             Form::Times(factor) => Some(Value::from(value.as_i64()?.checked_mul(*factor)?)),
+            Form::Join(between) => {
+                let texts: Vec<&str> = value.as_array()?.iter().filter_map(Value::as_str).map(str::trim).collect();
+                (!texts.is_empty()).then(|| texts.join(between).into())
+            }
+            Form::Member(member) => {
+                let found = value.get(&member.name).filter(|found| says_something(found))?;
+                member.form.write(found)
+            }
+            Form::ByType(forms) => {
+                let kind = super::short(value.get("@odata.type")?.as_str()?);
+                let kind = kind.strip_prefix("ios").or_else(|| kind.strip_prefix("macOS")).unwrap_or(kind);
+                forms.iter().find(|(name, _)| name.eq_ignore_ascii_case(kind))?.1.write(value)
+            }
+            Form::Keys(keys) => {
+                let written = write_item(keys, value.as_object()?);
+                (!written.is_empty()).then_some(Value::Object(written))
+            }
+            Form::Items(keys) => {
+                let items = value.as_array()?.iter().filter_map(Value::as_object).map(|item| write_item(keys, item));
+                Some(Value::Array(items.map(Value::Object).collect()))
+            }
             Form::Pick(name) => {
                 let picked: Vec<Value> = value
                     .as_array()?
@@ -64,54 +139,48 @@ impl Form {
                     .collect();
                 (!picked.is_empty()).then_some(Value::Array(picked))
             }
-            Form::HomeScreen => icons(value, true),
+            Form::Pairs => shapes::pairs(value),
+            Form::Grouped(grouped) => shapes::grouped(grouped, value),
+            Form::Ranges => shapes::ranges(value),
+            Form::HomeScreen => shapes::icons(value, true),
             Form::HomeScreenPages => {
-                let pages = value.as_array()?.iter().filter_map(|page| icons(page.get("icons")?, true));
+                let pages = value.as_array()?.iter().filter_map(|page| shapes::icons(page.get("icons")?, true));
                 Some(Value::Array(pages.collect()))
             }
-            Form::Items(keys) => {
-                let items = value.as_array()?.iter().filter_map(Value::as_object).map(|item| write_item(keys, item));
-                Some(Value::Array(items.collect()))
-            }
+            Form::PrivacyAccess => shapes::privacy_access(value),
         }
     }
 }
 
-/// Graph's home screen items: an app has a bundle id, a folder has pages of apps.
-fn icons(list: &Value, folders: bool) -> Option<Value> {
-    let icons = list.as_array()?.iter().filter_map(|icon| {
-        let mut written = Map::new();
-        if let Some(bundle) = icon.get("bundleID").and_then(Value::as_str) {
-            written.insert("Type".to_owned(), "App".into());
-            written.insert("BundleID".to_owned(), bundle.into());
-        } else {
-            let pages = icon.get("pages").and_then(Value::as_array).filter(|_| folders)?;
-            let pages: Vec<Value> = pages.iter().filter_map(|page| icons(page.get("apps")?, false)).collect();
-            written.insert("Type".to_owned(), "Folder".into());
-            written.insert("DisplayName".to_owned(), icon.get("displayName")?.clone());
-            written.insert("Pages".to_owned(), Value::Array(pages));
-        }
-        Some(Value::Object(written))
-    });
-    Some(Value::Array(icons.collect()))
+/// Words separated by commas, as Graph writes several members of an enum.
+fn flags(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|word| !word.is_empty())
 }
 
-fn write_item(keys: &BTreeMap<String, ItemKey>, item: &Map<String, Value>) -> Value {
+/// Graph fills members that nobody set with null, empty texts and empty lists.
+fn says_something(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(list) => !list.is_empty(),
+        _ => true,
+    }
+}
+
+fn write_item(keys: &BTreeMap<String, ItemKey>, item: &Map<String, Value>) -> Map<String, Value> {
     let mut written = Map::new();
     for (name, to) in keys {
-        let Some(value) = item.get(name).filter(|value| !value.is_null()) else { continue };
-        match to {
-            ItemKey::Same(key) => {
-                written.insert(key.clone(), value.clone());
-            }
-            ItemKey::Words { key, words } => {
-                if let Some(word) = value.as_str().and_then(|word| words.get(word)) {
-                    written.insert(key.clone(), word.clone());
-                }
-            }
+        let Some(value) = item.get(name).filter(|value| says_something(value)) else { continue };
+        let (key, value) = match to {
+            ItemKey::Same(key) => (key, Some(value.clone())),
+            ItemKey::Words { key, words } => (key, value.as_str().and_then(|word| words.get(word)).cloned()),
+            ItemKey::Formed { key, form } => (key, form.write(value)),
+        };
+        if let Some(value) = value {
+            written.insert(key.clone(), value);
         }
     }
-    Value::Object(written)
+    written
 }
 
 #[cfg(test)]
@@ -131,6 +200,27 @@ mod tests {
         let words = Form::Words(BTreeMap::from([("alphanumeric".to_owned(), json!(true))]));
         assert_eq!(words.write(&json!("alphanumeric")), Some(json!(true)));
         assert_eq!(words.write(&json!("numeric")), None);
+    }
+
+    #[test]
+    fn one_word_of_several_counts() {
+        let flag = |word: &str| Form::Flag(word.to_owned());
+        assert_eq!(flag("b").write(&json!("a, b")), Some(json!(true)));
+        assert_eq!(flag("c").write(&json!("a,b")), None);
+    }
+
+    #[test]
+    fn a_type_that_is_not_listed_is_not_sent() {
+        let form = Form::ByType(BTreeMap::from([(
+            "redirectSingleSignOnExtension".to_owned(),
+            Form::Member(Box::new(Member { name: "urlPrefixes".to_owned(), form: Form::Same })),
+        )]));
+        let one = json!({ "@odata.type": "#microsoft.graph.iosRedirectSingleSignOnExtension", "urlPrefixes": ["u"] });
+        assert_eq!(form.write(&one), Some(json!(["u"])));
+        let none = json!({ "@odata.type": "#microsoft.graph.iosRedirectSingleSignOnExtension", "urlPrefixes": [] });
+        assert_eq!(form.write(&none), None, "an empty list is not configured");
+        let other = json!({ "@odata.type": "#microsoft.graph.iosKerberosSingleSignOnExtension", "urlPrefixes": ["u"] });
+        assert_eq!(form.write(&other), None);
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::{Entry, Platform, built, kind, short};
+use uuid::Uuid;
+
+use super::{Entry, Kind, Link, Platform, built, kind, short};
 
 /// A configured setting of a document.
 #[derive(Clone, Debug)]
@@ -37,8 +39,20 @@ pub struct Prepared {
     pub settings: Vec<Setting>,
     /// A shape that needs building.
     pub built: Option<built::Built>,
+    /// Certificate profiles that settings use.
+    pub links: Vec<(&'static Link, Uuid)>,
+    /// Configured properties that say how another one counts, and those.
+    pub parts: Vec<(&'static str, &'static [String])>,
     /// What cannot be delivered yet.
     pub stored_only: Vec<StoredOnly>,
+}
+
+impl Prepared {
+    /// The documents this one cannot be delivered without.
+    pub fn references(&self) -> Vec<Uuid> {
+        let built = self.built.iter().flat_map(|built| built.references.iter().copied());
+        built.chain(self.links.iter().map(|(_, id)| *id)).collect()
+    }
 }
 
 /// Properties of every document, none of them a setting.
@@ -65,6 +79,8 @@ pub fn prepare(odata_type: &str, body: &Map<String, Value>, hash: &dyn Fn(&[u8])
             user_channel: user_channel && platform == Platform::MacOs,
             settings: Vec::new(),
             built: Some(built::build(&graph_type, body, hash)),
+            links: Vec::new(),
+            parts: Vec::new(),
             stored_only: Vec::new(),
             graph_type,
         });
@@ -73,7 +89,7 @@ pub fn prepare(odata_type: &str, body: &Map<String, Value>, hash: &dyn Fn(&[u8])
     let mut settings = Vec::new();
     let mut stored_only = Vec::new();
     for (name, value) in body {
-        if COMMON.contains(&name.as_str()) || name.contains('@') || name.starts_with("deviceManagementApplicability") {
+        if is_common(name) || kind.part_of.contains_key(name) || kind.links.iter().any(|link| link.name == *name) {
             continue;
         }
         let Some(entry) = kind.settings.iter().find(|entry| entry.name == *name) else {
@@ -89,6 +105,7 @@ pub fn prepare(odata_type: &str, body: &Map<String, Value>, hash: &dyn Fn(&[u8])
         let writes: Vec<_> = entry
             .delivery
             .iter()
+            .filter(|d| d.when.iter().all(|(name, wanted)| body.get(name) == Some(wanted)))
             .filter_map(|d| Some((d.payload.as_str(), d.key.as_str(), d.form.write(value)?)))
             .collect();
         if writes.is_empty() {
@@ -104,9 +121,27 @@ pub fn prepare(odata_type: &str, body: &Map<String, Value>, hash: &dyn Fn(&[u8])
         user_channel: user_channel && kind.platform == Platform::MacOs,
         settings,
         built: None,
+        links: kind
+            .links
+            .iter()
+            .flat_map(|link| built::linked(body, &link.name).into_iter().map(move |id| (link, id)))
+            .collect(),
+        parts: parts(kind, body),
         stored_only,
         graph_type,
     })
+}
+
+/// True for what every document has and no device is sent.
+pub fn is_common(name: &str) -> bool {
+    COMMON.contains(&name) || name.contains('@') || name.starts_with("deviceManagementApplicability")
+}
+
+/// Configured properties that say how another one counts.
+fn parts(kind: &'static Kind, body: &Map<String, Value>) -> Vec<(&'static str, &'static [String])> {
+    let said = |name: &str| body.get(name).is_some_and(|value| !is_unset(value, &[], false));
+    let parts = kind.part_of.iter().filter(|(name, _)| said(name));
+    parts.map(|(name, whole)| (name.as_str(), whole.as_slice())).collect()
 }
 
 fn is_unset(value: &Value, unset: &[Value], false_counts: bool) -> bool {
@@ -120,7 +155,7 @@ fn is_unset(value: &Value, unset: &[Value], false_counts: bool) -> bool {
             matches!(text.as_str(), "" | "notConfigured" | "none" | "deviceDefault" | "browserDefault")
         }
         Value::Array(list) => list.is_empty(),
-        Value::Object(members) => members.is_empty(),
+        Value::Object(members) => members.iter().all(|(name, value)| name.contains('@') || value.is_null()),
         Value::Number(_) => false,
     }
 }

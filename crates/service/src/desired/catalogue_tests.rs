@@ -5,70 +5,18 @@ use std::{collections::BTreeMap, path::PathBuf, process::Command, sync::Arc};
 
 use muster_apple::profile::Profile;
 use muster_domain::{
-    catalogue::{Channel, EnrollmentKind, Entry, Form, ItemKey, Kind, Platform, get_key, kinds, prepare},
+    catalogue::{Channel, EnrollmentKind, Kind, Platform, get_key, kinds, prepare},
     resolve::{Applied, Resolved, resolve},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
+    catalogue_samples::{samples, table},
     documents::fingerprint,
     render::{Material, finish, settings_payloads},
     variables::tests::subject,
 };
-
-/// Graph's type of a property, from the type table.
-fn graph_type(kind: &Kind, name: &str) -> String {
-    let table: Value = serde_json::from_str(include_str!("../../../../catalogue/types.json")).unwrap();
-    let mut of = kind.graph_type.clone();
-    loop {
-        let found = &table["types"][&of];
-        if let Some(text) = found[name].as_str() {
-            return text.split(' ').next().unwrap_or_default().to_owned();
-        }
-        let base = found[""].as_str().unwrap_or_default();
-        let next = base.split(' ').rev().find(|word| !table["types"][word].is_null());
-        match next {
-            Some(next) if next != of => of = next.to_owned(),
-            _ => return String::new(),
-        }
-    }
-}
-
-/// A value that the setting takes.
-fn sample(kind: &Kind, entry: &Entry) -> Value {
-    match &entry.delivery[0].form {
-        Form::Not | Form::Constant(_) => json!(true),
-        Form::Words(words) => json!(words.keys().next().unwrap()),
-        Form::Pick(name) => json!([{ name.as_str(): "com.example.app" }]),
-        Form::HomeScreen => json!([{ "displayName": "Mail", "bundleID": "com.apple.mobilemail" }]),
-        Form::HomeScreenPages => json!([{ "icons": [
-            { "displayName": "Mail", "bundleID": "com.apple.mobilemail" },
-            { "displayName": "Work", "pages": [{ "apps": [{ "bundleID": "com.example.app" }] }] },
-        ] }]),
-        Form::Items(keys) => {
-            let members = keys.iter().map(|(name, key)| {
-                let value = match (name.as_str(), key) {
-                    (_, ItemKey::Words { words, .. }) => json!(words.keys().next().unwrap()),
-                    ("port", _) => json!(631),
-                    ("ipAddress", _) => json!("10.0.0.1"),
-                    ("resourcePath", _) => json!("/ipp/print"),
-                    ("bundleID", _) => json!("com.example.app"),
-                    _ => json!(true),
-                };
-                (name.clone(), value)
-            });
-            json!([members.collect::<Map<_, _>>()])
-        }
-        Form::Same | Form::Times(_) => match graph_type(kind, &entry.name).as_str() {
-            "bool" => json!(true),
-            "int32" | "int64" => json!(4),
-            "string[]" => json!(["example.org"]),
-            "string" => json!("com.example.app"),
-            other => panic!("{}.{} has the unexpected type {other:?}", kind.graph_type, entry.name),
-        },
-    }
-}
 
 fn channel(platform: Platform, enrollment: EnrollmentKind, supervised: bool) -> Channel {
     let version = if platform == Platform::Ios { "18.3" } else { "15.3" };
@@ -103,43 +51,82 @@ fn rendered(resolved: &Resolved, platform: Platform) -> Option<Vec<u8>> {
     Some(finish(profile, &material).encode())
 }
 
-fn everything(kind: &Kind) -> Map<String, Value> {
-    kind.settings.iter().map(|entry| (entry.name.clone(), sample(kind, entry))).collect()
+/// Every setting at once, each with its `n`th value.
+fn everything(table: &Value, kind: &Kind, n: usize) -> Map<String, Value> {
+    let mut body = Map::new();
+    // The older of two properties that write the same: with both there is a conflict and neither is sent.
+    for entry in kind.settings.iter().filter(|entry| entry.name != "singleSignOnExtension") {
+        let values = samples(table, kind, entry);
+        body.insert(entry.name.clone(), values[n % values.len()].clone());
+        let when = entry.delivery.iter().flat_map(|delivery| &delivery.when);
+        body.extend(when.map(|(name, value)| (name.clone(), value.clone())));
+    }
+    body
+}
+
+/// What a setting needs beside it to be sent.
+fn beside(table: &Value, kind: &Kind, payload: &str) -> Option<(String, Value)> {
+    let name = match payload {
+        "com.apple.app.lock" => "kioskModeManagedAppId",
+        "com.apple.homescreenlayout" => "homeScreenPages",
+        "com.apple.security.firewall" => "firewallEnabled",
+        _ => return None,
+    };
+    let entry = kind.settings.iter().find(|entry| entry.name == name).unwrap();
+    Some((name.to_owned(), samples(table, kind, entry).remove(0)))
 }
 
 #[test]
 fn each_setting_arrives_under_its_key() {
-    let mut sent = 0;
+    let table = table();
+    let mut sent = std::collections::BTreeSet::new();
     for kind in kinds() {
         let able = channel(kind.platform, EnrollmentKind::Device, true);
         for entry in &kind.settings {
-            let mut body = Map::from_iter([(entry.name.clone(), sample(kind, entry))]);
-            // What only works beside another setting gets it.
-            for (payload, key) in
-                [("com.apple.app.lock", "kioskModeManagedAppId"), ("com.apple.homescreenlayout", "homeScreenPages")]
+            let whens = entry.delivery.iter().map(|delivery| &delivery.when).filter(|when| !when.is_empty());
+            let whens: Vec<_> =
+                if whens.clone().next().is_some() { whens.collect() } else { vec![&entry.delivery[0].when] };
+            for (value, when) in
+                samples(&table, kind, entry).into_iter().flat_map(|v| whens.iter().map(move |w| (v.clone(), w)))
             {
-                if entry.delivery[0].payload == payload && !entry.name.ends_with("AppId") {
-                    let other = kind.settings.iter().find(|other| other.name == key).unwrap();
-                    body.entry(key).or_insert_with(|| sample(kind, other));
+                let mut body: Map<String, Value> = (*when).clone().into_iter().collect();
+                body.extend(beside(&table, kind, &entry.delivery[0].payload));
+                body.insert(entry.name.clone(), value.clone());
+                let resolved = resolved(kind, &body, &able);
+                assert!(resolved.exceptions.is_empty(), "{} {value}: {:?}", entry.name, resolved.exceptions);
+                let profile = rendered(&resolved, kind.platform)
+                    .unwrap_or_else(|| panic!("{} {value} sends nothing", entry.name));
+                let profile = Profile::decode(&profile).unwrap();
+                let written = resolved.content.as_ref().unwrap()["payloads"].as_object().unwrap();
+                for delivery in
+                    entry.delivery.iter().filter(|delivery| delivery.when.iter().all(|(k, v)| body.get(k) == Some(v)))
+                {
+                    let Some(expected) = delivery.form.write(&value) else { continue };
+                    let payload = profile.payload(&delivery.payload);
+                    let payload = payload.unwrap_or_else(|| panic!("{} brings no {}", entry.name, delivery.payload));
+                    let first = delivery.key.split('.').next().unwrap();
+                    assert!(payload.content.contains_key(first), "{} does not bring {}", entry.name, delivery.key);
+                    let there = get_key(written[&delivery.payload].as_object().unwrap(), &delivery.key);
+                    let there = there.unwrap_or_else(|| panic!("{} {value} is not at {}", entry.name, delivery.key));
+                    assert!(holds(there, &expected), "{}: {there} for {expected}", entry.name);
+                    sent.insert((kind.graph_type.as_str(), entry.name.as_str(), delivery.key.as_str()));
                 }
             }
-            let resolved = resolved(kind, &body, &able);
-            assert!(resolved.exceptions.is_empty(), "{}: {:?}", entry.name, resolved.exceptions);
-            let profile = Profile::decode(&rendered(&resolved, kind.platform).unwrap()).unwrap();
-            let written = resolved.content.as_ref().unwrap()["payloads"].as_object().unwrap();
-            for delivery in &entry.delivery {
-                let Some(expected) = delivery.form.write(&body[&entry.name]) else { continue };
-                let payload = profile.payload(&delivery.payload);
-                let payload = payload.unwrap_or_else(|| panic!("{} brings no {}", entry.name, delivery.payload));
-                let first = delivery.key.split('.').next().unwrap();
-                assert!(payload.content.contains_key(first), "{} does not bring {}", entry.name, delivery.key);
-                let keys = written[&delivery.payload].as_object().unwrap();
-                assert_eq!(get_key(keys, &delivery.key), Some(&expected), "{}", entry.name);
-                sent += 1;
-            }
+            let forgotten = entry.delivery.iter().find(|d| !sent.contains(&(&kind.graph_type, &entry.name, &d.key)));
+            assert!(forgotten.is_none(), "no value of {} reaches {:?}", entry.name, forgotten.map(|d| &d.key));
         }
     }
-    assert!(sent > 200, "{sent}");
+    assert!(sent.len() > 300, "{}", sent.len());
+}
+
+/// Equal, or a dictionary that another delivery added to.
+fn holds(there: &Value, expected: &Value) -> bool {
+    match (there, expected) {
+        (Value::Object(there), Value::Object(expected)) => {
+            expected.iter().all(|(key, value)| there.get(key) == Some(value))
+        }
+        _ => there == expected,
+    }
 }
 
 /// Runs the checker; `None` where it is not there.
@@ -173,8 +160,8 @@ pub(super) fn check(name: &str, profile: &[u8], os: &str, version: &str, enrollm
 
 #[test]
 fn every_rendered_profile_conforms_to_apple_s_schema() {
+    let table = table();
     for kind in kinds() {
-        let body = everything(kind);
         for (word, enrollment, supervised) in [
             ("supervised", EnrollmentKind::Device, true),
             ("device", EnrollmentKind::Device, kind.platform == Platform::MacOs),
@@ -183,12 +170,16 @@ fn every_rendered_profile_conforms_to_apple_s_schema() {
             if word == "supervised" && kind.platform == Platform::MacOs {
                 continue;
             }
-            let channel = channel(kind.platform, enrollment, supervised);
-            let Some(profile) = rendered(&resolved(kind, &body, &channel), kind.platform) else { continue };
-            let version = channel.version.to_string();
-            let said = check("every_rendered_profile_conforms", &profile, kind.platform.name(), &version, word);
-            if let Some(said) = said {
-                assert_eq!(said.trim(), "", "{} under {word}", kind.graph_type);
+            // Four rounds reach every type of a setting that may hold one of several.
+            for n in 0..if enrollment == EnrollmentKind::User { 1 } else { 4 } {
+                let body = everything(&table, kind, n);
+                let channel = channel(kind.platform, enrollment, supervised);
+                let Some(profile) = rendered(&resolved(kind, &body, &channel), kind.platform) else { continue };
+                let version = channel.version.to_string();
+                let said = check("every_rendered_profile_conforms", &profile, kind.platform.name(), &version, word);
+                if let Some(said) = said {
+                    assert_eq!(said.trim(), "", "{} under {word}", kind.graph_type);
+                }
             }
         }
     }

@@ -118,11 +118,11 @@ impl Run<'_> {
             let Some(ready) = self.documents.get(tx, self.tenant, CONFIGURATIONS, id, version)? else { continue };
             let Some(prepared) = ready.prepared else { continue };
             let mut references = BTreeMap::new();
-            for id in prepared.built.iter().flat_map(|built| &built.references) {
-                let Some(version) = versions.get(id).copied() else { continue };
-                let referred = self.documents.get(tx, self.tenant, CONFIGURATIONS, *id, version)?;
+            for id in prepared.references() {
+                let Some(version) = versions.get(&id).copied() else { continue };
+                let referred = self.documents.get(tx, self.tenant, CONFIGURATIONS, id, version)?;
                 if let Some(built) = referred.and_then(|ready| ready.prepared).and_then(|p| p.built.clone()) {
-                    references.insert(*id, built.fingerprint);
+                    references.insert(id, built.fingerprint);
                 }
             }
             applied.push(Applied { kind: CONFIGURATIONS.to_owned(), id, name: ready.name, prepared, references });

@@ -11,6 +11,8 @@ pub mod answers;
 #[cfg(test)]
 mod built_tests;
 #[cfg(test)]
+mod catalogue_samples;
+#[cfg(test)]
 mod catalogue_tests;
 mod certificates;
 pub mod check;

@@ -3,7 +3,7 @@
 
 use muster_apple::{
     Request,
-    plist::{Dictionary, Value as Plist},
+    plist::{Dictionary, Value as Plist, put},
     profile::{Payload, Profile, Scope},
     requests,
 };
@@ -66,12 +66,11 @@ impl Service {
                 let content = stored["content"].clone();
                 let mut read = Vec::new();
                 let Some(document) = item.document_id else { return Ok(None) };
-                if content["shape"] != "settings" {
-                    let references = content["references"].as_object().into_iter().flat_map(Map::keys);
-                    for id in std::iter::once(document).chain(references.filter_map(|id| id.parse().ok())) {
-                        let Some(found) = documents::by_id(tx, tenant, CONFIGURATIONS, id)? else { return Ok(None) };
-                        read.push(found);
-                    }
+                let own = (content["shape"] != "settings").then_some(document);
+                let references = content["references"].as_object().into_iter().flat_map(Map::keys);
+                for id in own.into_iter().chain(references.filter_map(|id| id.parse().ok())) {
+                    let Some(found) = documents::by_id(tx, tenant, CONFIGURATIONS, id)? else { return Ok(None) };
+                    read.push(found);
                 }
                 Ok::<_, Error>(Some(Material {
                     content,
@@ -92,7 +91,7 @@ impl Service {
         let identifier = profile_identifier(material.document);
         let own = || material.document(material.document, "the document");
         let payloads = match material.content["shape"].as_str().unwrap_or_default() {
-            "settings" => settings_payloads(material),
+            "settings" => self.settings_with_links(tenant, command, material).await?,
             "custom" => return custom_profile(material, own()?),
             "trustedRoot" => {
                 vec![root_payload(own()?, &format!("{identifier}.root"), &uuid_of(&material.version, "root"))?]
@@ -108,6 +107,42 @@ impl Service {
             other => return Err(Error::internal(format!("an item has the unknown shape {other:?}"))),
         };
         Ok(Profile::new(&identifier, "", &material.name, payloads))
+    }
+
+    /// Catalogue settings, with the identities that they use in front.
+    async fn settings_with_links(&self, tenant: Uuid, command: Uuid, material: &Material) -> Result<Vec<Payload>> {
+        let mut payloads = settings_payloads(material);
+        let mut identities = Vec::new();
+        for link in material.content["links"].as_array().into_iter().flatten() {
+            let text = |key: &str| link[key].as_str().unwrap_or_default();
+            let (name, key) = (text("name"), text("key"));
+            let id = text("id").parse().map_err(|_| Error::internal("a link has no id"))?;
+            let part = format!("identity/{name}");
+            let uuid = uuid_of(&material.version, &part);
+            let identifier = format!("{}.{name}", profile_identifier(material.document));
+            let scep = material.document(id, name)?;
+            identities.push(self.scep_payload(tenant, command, material, scep, &identifier, &uuid).await?);
+            for payload in payloads.iter_mut().filter(|payload| payload.payload_type == text("payload")) {
+                put_dotted(&mut payload.content, key, uuid.clone().into());
+            }
+        }
+        identities.append(&mut payloads);
+        Ok(identities)
+    }
+}
+
+/// Puts a value at a dotted key.
+fn put_dotted(into: &mut Dictionary, key: &str, value: Plist) {
+    match key.split_once('.') {
+        None => put(into, key, value),
+        Some((head, rest)) => {
+            if !matches!(into.get(head), Some(Plist::Dictionary(_))) {
+                put(into, head, Dictionary::new());
+            }
+            if let Some(Plist::Dictionary(inner)) = into.get_mut(head) {
+                put_dotted(inner, rest, value);
+            }
+        }
     }
 }
 
