@@ -340,6 +340,16 @@ pub fn not_now(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, id: Uuid, sessio
     )
 }
 
+/// The device began another session: what it answered NotNow before may go again.
+pub fn forget_not_now(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<()> {
+    tx.execute(
+        "update command set not_now_session = null
+          where tenant_id = $1 and enrollment_id = $2 and not_now_session is not null",
+        args![tenant, enrollment],
+    )?;
+    Ok(())
+}
+
 /// Lets a held command go; false if it was not held.
 pub fn release(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, id: Uuid) -> Result<bool> {
     let released = tx.execute(

@@ -112,7 +112,8 @@ impl Service {
     /// The next command, rendered; or nothing.
     async fn hand_out(&self, speaker: &Speaker, last: Status) -> Result<Reply> {
         let (tenant, enrollment) = (speaker.tenant, speaker.enrollment);
-        // What was answered NotNow in this session comes again with the next Idle, not before.
+        // An Idle begins a session. What is answered NotNow comes again in the next one, not before, and
+        // then all of it: the device comes back by itself once and works off the whole queue.
         let session = (last != Status::Idle).then_some(enrollment);
         for _ in 0..RENDER_TRIES {
             let now = self.clock.now();
@@ -121,6 +122,9 @@ impl Service {
                 .store
                 .write(tenant, move |tx| {
                     let mut ids = ids.clone();
+                    if session.is_none() {
+                        commands::forget_not_now(tx, tenant, enrollment)?;
+                    }
                     let next = next(tx, tenant, enrollment, session, leaving, now)?;
                     match &next {
                         Some(command) if command.origin == "action" && command.attempts == 1 => {
