@@ -27,6 +27,9 @@ pub enum Query {
     CertificateList,
 }
 
+/// Hours between the check-ins that a channel is asked for when nothing else wakes it.
+pub const CHECK_IN_HOURS: i64 = 8;
+
 impl Query {
     /// Every query, in the order in which they are asked.
     pub const ALL: [Query; 5] = [
@@ -36,6 +39,14 @@ impl Query {
         Query::InstalledApplicationList,
         Query::CertificateList,
     ];
+    /// Hours after which it is asked again: what says whether the policy stands goes with the scheduled
+    /// check-in, lists that are long and change slowly weekly.
+    pub fn every_hours(self) -> i64 {
+        match self {
+            Query::DeviceInformation | Query::SecurityInfo | Query::ProfileList => CHECK_IN_HOURS,
+            Query::InstalledApplicationList | Query::CertificateList => 7 * 24,
+        }
+    }
     /// Apple's word.
     pub fn word(self) -> &'static str {
         match self {

@@ -5,7 +5,6 @@ use muster_storage::{
     Tx,
     actions::{self, Action},
     commands::{self, NewCommand},
-    device_states,
     devices::Device,
     enrollments,
     jobs::{self, Job},
@@ -37,7 +36,11 @@ pub(crate) fn start(
     let command = |request_type: &'static str| Command { request_type, destructive: false, priority: PRIORITY };
     match verb {
         Verb::SyncDevice => {
-            device_states::mark_device_dirty(tx, tenant, device.id)?;
+            // Whoever syncs wants to see how the device stands: its policy is looked at again, and
+            // everything that is known of it is asked anew.
+            for channel in enrollments::of_device(tx, tenant, device.id)? {
+                crate::inventory::refresh(tx, tenant, channel.id, now)?;
+            }
             send(tx, ids, tenant, action, command("DeviceInformation"), now)
         }
         Verb::RemoteLock => send(tx, ids, tenant, action, Command { priority: URGENT, ..command("DeviceLock") }, now),

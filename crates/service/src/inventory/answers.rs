@@ -41,7 +41,7 @@ pub fn answered(
         if row.kind == request_type && row.command_id == Some(command) {
             row.command_id = None;
             row.answered_at = Some(now);
-            row.due_at = now + super::ask::EVERY;
+            row.due_at = now + super::ask::every(&row.kind);
             facts::put_query(tx, tenant, enrollment, &row)?;
         }
     }

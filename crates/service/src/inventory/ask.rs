@@ -3,7 +3,7 @@
 use muster_apple::{Request, requests};
 use muster_domain::{
     catalogue::Channel,
-    facts::{Owner, Query, given_by, managed_apps_only, queries},
+    facts::{CHECK_IN_HOURS, Owner, Query, given_by, managed_apps_only, queries},
 };
 use muster_storage::{
     self as storage, Tx,
@@ -20,12 +20,20 @@ use crate::{Error, Ids, Result, Service, apple::push_soon, desired::compute::cha
 
 /// Kind of the timer and job that asks a channel again.
 pub const DUE: &str = "inventory.due";
-/// Inventory is asked again after this, ms.
-pub(super) const EVERY: i64 = 7 * 24 * 3_600_000;
+const HOUR: i64 = 3_600_000;
+/// A channel is asked to connect after this, ms, and asked what is due by then.
+const EVERY: i64 = CHECK_IN_HOURS * HOUR;
+/// What comes due so soon, ms, is asked along: devices come a little later each time.
+const SOON: i64 = HOUR;
 /// Inventory goes last.
 const PRIORITY: i64 = 80;
 /// Apple's names of what we want to know of an app.
 const APP_ITEMS: [&str; 5] = ["Identifier", "Name", "ShortVersion", "Version", "BundleSize"];
+
+/// How long an answer stands until it is asked for again, ms.
+pub(super) fn every(kind: &str) -> i64 {
+    Query::of(kind).map_or(EVERY, |kind| kind.every_hours() * HOUR)
+}
 
 /// A channel sent its first TokenUpdate: nothing is known of it, and every query is due.
 pub fn enrolled(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, now: i64) -> storage::Result<()> {
@@ -64,7 +72,7 @@ pub(crate) fn ask_due(
     let enrollment = subject.enrollment_id;
     let mut asked = 0;
     for mut query in facts::queries(tx, tenant, enrollment)? {
-        if query.due_at > now {
+        if query.due_at > now + SOON {
             continue;
         }
         if let Some(command) = query.command_id
@@ -91,7 +99,7 @@ pub(crate) fn ask_due(
         commands::enqueue(tx, tenant, &command)?;
         query.command_id = Some(id);
         query.asked_at = Some(now);
-        query.due_at = now + EVERY;
+        query.due_at = now + every(&query.kind);
         facts::put_query(tx, tenant, enrollment, &query)?;
         asked += 1;
     }
@@ -131,7 +139,8 @@ impl Service {
         Ok(channel(&subject).map(|channel| request(query, &channel, owner)))
     }
 
-    /// The job behind [`DUE`]: makes the channel's queries due and asks it to connect.
+    /// The job behind [`DUE`]: the scheduled check-in. The channel is looked at again and asked to
+    /// connect; what is due by then is asked.
     pub async fn inventory_due(&self, tenant: Uuid, enrollment: Uuid) -> Result<()> {
         let now = self.clock.now();
         let ids = self.ids(now);
@@ -142,7 +151,7 @@ impl Service {
                     return Ok(());
                 }
                 timers::set(tx, tenant, DUE, enrollment, now + EVERY, "{}")?;
-                refresh(tx, tenant, enrollment, now)?;
+                device_states::mark_dirty(tx, tenant, enrollment)?;
                 push_soon(tx, tenant, enrollment, &mut ids.clone(), now)
             })
             .await?;

@@ -1,8 +1,9 @@
 //! Inventory: which queries are asked when, and what is kept of the answers.
 //!
 //! Which fact comes from which query on which enrollment kind is data (`domain::facts`). Asked after
-//! enrollment and every seven days, one live query per channel and kind; kept when changed, with source
-//! and time. `ask.rs` asks, `answers.rs` keeps, `profiles.rs` compares installed profiles with what was
+//! enrollment, when somebody syncs the device, with the check-in every eight hours or, for the long
+//! lists, every seven days; one live query per channel and kind; kept when changed, with source and
+//! time. `ask.rs` asks, `answers.rs` keeps, `profiles.rs` compares installed profiles with what was
 //! put there, `ownership.rs` forgets what may not be known of a personal device.
 
 mod answers;

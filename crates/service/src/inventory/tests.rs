@@ -71,7 +71,7 @@ fn app(identifier: &str) -> Plist {
 }
 
 #[tokio::test]
-async fn a_new_device_is_asked_once_and_again_after_seven_days() {
+async fn a_new_device_is_asked_once_and_again_every_eight_hours_and_seven_days() {
     let fleet = Fleet::new().await;
     begin(&fleet).await;
     let kinds: Vec<String> = fleet.queue().await.into_iter().map(|command| command.request_type).collect();
@@ -80,13 +80,30 @@ async fn a_new_device_is_asked_once_and_again_after_seven_days() {
     fleet.write(move |tx| refresh(tx, tenant, enrollment, now)).await;
     assert_eq!(fleet.compute().await, 0, "one live query per channel and kind");
 
-    answer(&fleet, "DeviceInformation", information()).await;
+    let queries = ["DeviceInformation", "SecurityInfo", "ProfileList", "InstalledApplicationList", "CertificateList"];
+    for query in queries {
+        let body = if query == "DeviceInformation" { information() } else { Default::default() };
+        answer(&fleet, query, body).await;
+    }
     fleet.compute().await;
-    assert!(asked(&fleet, "DeviceInformation").await.is_none());
-    fleet.service.clock.advance(7 * 24 * 3_600_000);
-    fleet.service.inventory_due(tenant, enrollment).await.unwrap();
-    fleet.compute().await;
-    assert!(asked(&fleet, "DeviceInformation").await.is_some());
+    assert_eq!(fleet.queue().await.len(), 0);
+    let hour = 3_600_000;
+    let scheduled = async || {
+        fleet.service.inventory_due(tenant, enrollment).await.unwrap();
+        fleet.compute().await;
+        let mut kinds: Vec<_> = fleet.queue().await.into_iter().map(|command| command.request_type).collect();
+        kinds.sort();
+        kinds
+    };
+    fleet.service.clock.advance(3 * hour);
+    assert_eq!(scheduled().await, [""; 0]);
+    fleet.service.clock.advance(5 * hour);
+    assert_eq!(scheduled().await, ["DeviceInformation", "ProfileList", "SecurityInfo"]);
+    for query in &queries[..3] {
+        answer(&fleet, query, Default::default()).await;
+    }
+    fleet.service.clock.advance(160 * hour);
+    assert_eq!(scheduled().await.len(), 5);
 }
 
 #[tokio::test]

@@ -152,6 +152,50 @@ async fn not_now_neither_loops_nor_blocks_the_others() {
 }
 
 #[tokio::test]
+async fn a_sync_asks_everything_anew_so_that_drift_shows() {
+    use muster_domain::actions::Verb;
+    use muster_service::actions::ActionRequest;
+    let site = Site::new().await;
+    let phone = site.enrolled(site.person("grace@example.org").await, "UDID-1").await;
+    drain(&phone, &site).await;
+    assert!(drain(&phone, &site).await.is_empty());
+    let device = device_of(&site, "UDID-1").await;
+    site.test.request_action(&site.actor, device, ActionRequest::bare(Verb::SyncDevice)).await.unwrap();
+    site.test.run_due(site.test.clock.now_ms()).await.unwrap();
+    let asked = drain(&phone, &site).await;
+    for query in ["DeviceInformation", "ProfileList", "SecurityInfo", "InstalledApplicationList"] {
+        assert!(asked.iter().any(|kind| kind == query), "{query} not in {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_now_is_worked_off_in_the_next_session() {
+    let site = Site::new().await;
+    let phone = site.enrolled(site.person("grace@example.org").await, "UDID-1").await;
+    drain(&phone, &site).await;
+    let device = device_of(&site, "UDID-1").await;
+    for name in ["org.example.1", "org.example.2", "org.example.3"] {
+        site.test.queue_raw_command(&site.actor, device, &raw_profile(name)).await.unwrap();
+    }
+    // Locked: each is refused once, and the session ends.
+    let mut refused = Vec::new();
+    let mut next = phone.idle(&site).await;
+    while let Some(command) = next {
+        next = phone.answer(&site, Status::NotNow, &command.uuid, Dictionary::new()).await;
+        refused.push(command.uuid);
+    }
+    assert_eq!(refused.len(), 3);
+    // Unlocked: the device comes by itself, once, and gets them all.
+    let mut done = Vec::new();
+    let mut next = phone.idle(&site).await;
+    while let Some(command) = next {
+        next = phone.answer(&site, Status::Acknowledged, &command.uuid, Dictionary::new()).await;
+        done.push(command.uuid);
+    }
+    assert_eq!(done, refused);
+}
+
+#[tokio::test]
 async fn the_same_command_comes_again_until_it_is_answered() {
     let site = Site::new().await;
     let phone = site.enrolled(site.person("grace@example.org").await, "UDID-1").await;
