@@ -130,13 +130,7 @@ pub fn build(graph_type: &str, body: &Map<String, Value>, hash: &dyn Fn(&[u8]) -
         .filter(|name| body.get(**name).is_some_and(|value| !says_nothing(value)))
         .map(|name| (*name).to_owned())
         .collect();
-    let mut references: Vec<Uuid> =
-        ["rootCertificate", "rootCertificatesForServerValidation", "identityCertificateForClientAuthentication"]
-            .iter()
-            .flat_map(|name| linked(body, name))
-            .collect();
-    references.sort();
-    references.dedup();
+    let references = links(body);
     let identity = match shape {
         Shape::WiFi | Shape::EnterpriseWiFi => {
             body.get("ssid").and_then(Value::as_str).map(|ssid| format!("com.apple.wifi.managed:{ssid}"))
@@ -171,6 +165,19 @@ pub fn not_under_user_enrollment(shape: Shape) -> &'static [&'static str] {
         ],
         _ => &[],
     }
+}
+
+/// Links of a network to the roots that its server is checked with: the list, and the single one that
+/// networks of a Mac have beside it.
+pub const SERVER_ROOTS: &[&str] = &["rootCertificatesForServerValidation", "rootCertificateForServerValidation"];
+
+/// Every document that a body links to, each once.
+pub fn links(body: &Map<String, Value>) -> Vec<Uuid> {
+    let names = ["rootCertificate", "identityCertificateForClientAuthentication"];
+    let mut found: Vec<Uuid> = names.iter().chain(SERVER_ROOTS).flat_map(|name| linked(body, name)).collect();
+    found.sort();
+    found.dedup();
+    found
 }
 
 /// Ids that a link names: `name@odata.bind` with one address or several, or expanded objects.

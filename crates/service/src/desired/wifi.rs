@@ -6,7 +6,13 @@ use muster_apple::{
     plist::{Dictionary, Value as Plist, put, put_some},
     profile::Payload,
 };
-use muster_domain::{catalogue::EnrollmentKind, catalogue::built::linked, resolve::enrollment_kind};
+use muster_domain::{
+    catalogue::{
+        EnrollmentKind,
+        built::{SERVER_ROOTS, linked},
+    },
+    resolve::enrollment_kind,
+};
 use muster_storage::documents::Document;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -133,9 +139,15 @@ impl Service {
         if enterprise {
             let mut eap = eap(&body, material)?;
             let mut anchors = Vec::new();
-            for id in linked(&body, "rootCertificatesForServerValidation") {
+            let mut roots: Vec<_> = SERVER_ROOTS
+                .iter()
+                .flat_map(|link| linked(&body, link).into_iter().map(move |id| (id, *link)))
+                .collect();
+            roots.sort();
+            roots.dedup_by_key(|(id, _)| *id);
+            for (id, link) in roots {
                 let uuid = uuid_of(&material.version, &format!("root/{id}"));
-                let root = material.document(id, "rootCertificatesForServerValidation")?;
+                let root = material.document(id, link)?;
                 payloads.push(root_payload(root, &format!("{prefix}.root.{id}"), &uuid)?);
                 anchors.push(Plist::from(uuid));
             }

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use muster_domain::catalogue::built;
 use muster_storage::{
     self as storage, Tx, assignments,
     assignments::Assignment,
-    device_states, devices, enrollments,
+    device_states, devices, documents, enrollments,
     groups::{self, Member, MemberKind},
     jobs,
     jobs::NewJob,
@@ -120,13 +121,17 @@ impl Service {
     /// Marks every channel of every device that the targets reach.
     pub async fn mark_targets(&self, tenant: Uuid, mut targets: Targets) -> Result<()> {
         if let Some((kind, document)) = targets.document.take() {
-            let assigned = self
-                .store
-                .read(tenant, move |tx| -> Result<_> { Ok(assignments::of_document(tx, tenant, &kind, document)?) })
-                .await?;
-            let more = Targets::of(&assigned);
-            targets.everything |= more.everything;
-            targets.groups.extend(more.groups);
+            let changed = std::iter::once(document).chain(self.linking(tenant, &kind, document).await?);
+            for document in changed {
+                let kind = kind.clone();
+                let assigned = self
+                    .store
+                    .read(tenant, move |tx| -> Result<_> { Ok(assignments::of_document(tx, tenant, &kind, document)?) })
+                    .await?;
+                let more = Targets::of(&assigned);
+                targets.everything |= more.everything;
+                targets.groups.extend(more.groups);
+            }
         }
         if targets.everything {
             let mut after = None;
@@ -180,6 +185,29 @@ impl Service {
             self.mark_devices(tenant, found).await?;
         }
         Ok(())
+    }
+
+    /// The documents that link to this one: what they deliver changed with it.
+    async fn linking(&self, tenant: Uuid, kind: &str, linked: Uuid) -> Result<Vec<Uuid>> {
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let kind = kind.to_owned();
+            let chunk = self
+                .store
+                .read(tenant, move |tx| -> Result<_> { Ok(documents::page(tx, tenant, &kind, after, super::CHUNK)?) })
+                .await?;
+            after = chunk.last().map(|document| document.id);
+            let more = chunk.len() as i64 == super::CHUNK;
+            for document in &chunk {
+                if built::links(&document.properties()?).contains(&linked) {
+                    found.push(document.id);
+                }
+            }
+            if !more {
+                return Ok(found);
+            }
+        }
     }
 
     /// Marks the channels of these devices and asks them to connect.

@@ -41,6 +41,16 @@ pub enum Kind {
     Complex(String),
 }
 
+impl Kind {
+    /// The name of the complex type or entity it holds.
+    pub fn complex(&self) -> Option<&str> {
+        match self {
+            Kind::Complex(name) => Some(name),
+            _ => None,
+        }
+    }
+}
+
 /// One property.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Property {

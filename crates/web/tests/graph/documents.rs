@@ -66,6 +66,65 @@ async fn a_document_lives() {
     assert!(gone.body["error"]["innerError"]["request-id"].is_string());
 }
 
+/// A trusted root of iOS, its body.
+async fn trusted_root(api: &Api, name: &str) -> Value {
+    use base64::Engine as _;
+    let pem = api.service.ca_export().await.unwrap();
+    json!({
+        "@odata.type": "#microsoft.graph.iosTrustedRootCertificate", "displayName": name,
+        "trustedRootCertificate": base64::engine::general_purpose::STANDARD.encode(pem), "certFileName": "root.cer",
+    })
+}
+
+#[tokio::test]
+async fn links_between_configurations_are_kept_followed_and_checked() {
+    let api = Api::start().await;
+    let root = api.post(PROFILES, trusted_root(&api, "root").await).await.expect(201).id();
+    let address = |id: &str| format!("https://graph.microsoft.com/beta/deviceManagement/deviceConfigurations('{id}')");
+    let scep = json!({
+        "@odata.type": "#microsoft.graph.iosScepCertificateProfile", "displayName": "scep",
+        "rootCertificate@odata.bind": address(&root),
+    });
+    let scep = api.post(PROFILES, scep).await.expect(201);
+    assert!(scep.body.as_object().unwrap().keys().all(|key| !key.contains("odata.bind")), "{}", scep.text);
+    let scep = scep.id();
+    let network = |roots: Vec<String>| {
+        json!({
+            "@odata.type": "#microsoft.graph.iosEnterpriseWiFiConfiguration", "displayName": "wifi", "ssid": "corp",
+            "wiFiSecurityType": "wpa2Enterprise",
+            "identityCertificateForClientAuthentication@odata.bind": address(&scep),
+            "rootCertificatesForServerValidation@odata.bind": roots,
+        })
+    };
+    let wifi = api.post(PROFILES, network(vec![address(&root)])).await.expect(201).id();
+
+    let followed = |link: &str| format!("{PROFILES}/{wifi}/microsoft.graph.iosEnterpriseWiFiConfiguration/{link}");
+    let identity = api.get(&followed("identityCertificateForClientAuthentication")).await.expect(200);
+    assert_eq!(identity.id(), scep);
+    let roots = api.get(&followed("rootCertificatesForServerValidation")).await.expect(200);
+    assert_eq!(roots.items()[0]["id"], root);
+    let expanded = api.get(&format!("{PROFILES}/{scep}?$expand=rootCertificate")).await.expect(200);
+    assert_eq!(expanded.body["rootCertificate"]["displayName"], "root");
+
+    // A change of something else keeps the links; an empty list takes them away.
+    api.patch(&format!("{PROFILES}/{wifi}"), json!({"displayName": "other"})).await.expect(204);
+    assert_eq!(api.get(&followed("rootCertificatesForServerValidation")).await.items().len(), 1);
+    api.patch(&format!("{PROFILES}/{wifi}"), json!({"rootCertificatesForServerValidation@odata.bind": []}))
+        .await
+        .expect(204);
+    assert_eq!(api.get(&followed("rootCertificatesForServerValidation")).await.items().len(), 0);
+
+    let gone = "0190aaaa-0000-7000-8000-000000000001";
+    let refused = api.post(PROFILES, network(vec![address(gone)])).await.expect(400);
+    assert!(refused.message().contains(gone), "{}", refused.text);
+    let refused = api.post(PROFILES, network(vec![address(&scep)])).await.expect(400);
+    assert!(refused.message().contains("iosTrustedRootCertificate"), "{}", refused.text);
+    let mut unknown = trusted_root(&api, "x").await;
+    unknown["rootCertificate@odata.bind"] = json!(address(&root));
+    let refused = api.post(PROFILES, unknown).await.expect(400);
+    assert!(refused.message().contains("rootCertificate"), "{}", refused.text);
+}
+
 #[tokio::test]
 async fn lists_filter_select_order_and_page() {
     let api = Api::start().await;

@@ -6,7 +6,7 @@ use muster_service::documents::{self, Document, Draft, KINDS, Kind, NewAssignmen
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::row;
+use super::{links, row};
 use crate::{
     graph::{Answer, Call, bad, body, filter::short, registry::Resource, types::table},
     problem::Problem,
@@ -127,8 +127,10 @@ fn id_of(call: &Call) -> Result<Uuid, Problem> {
     Uuid::try_parse(bare.unwrap_or(key)).map_err(|_| call.unknown(key))
 }
 
-fn shown(document: &Document) -> Result<Map<String, Value>, Problem> {
+/// A document as Graph shows it.
+pub fn shown(document: &Document) -> Result<Map<String, Value>, Problem> {
     let mut view = documents::view(document)?;
+    links::hide(&mut view);
     if document.odata_type == "deviceEnrollmentLimitConfiguration" {
         view.insert("id".into(), format!("{}{LIMIT_SUFFIX}", document.id).into());
         view.insert("priority".into(), 0.into());
@@ -160,7 +162,8 @@ async fn get(call: Call) -> Result<Answer, Problem> {
 
 async fn create(call: Call) -> Result<Answer, Problem> {
     let (kind, _) = kind_of(&call)?;
-    let entity = body::entity(kind.base, call.body()?, body::Purpose::Create, false)?;
+    let mut entity = body::entity(kind.base, call.body()?, body::Purpose::Create, false)?;
+    links::bind(&call, &mut entity).await?;
     let draft = Draft { odata_type: entity.odata_type, properties: entity.properties };
     let document = call.app.service.create_document(&call.actor, kind, draft).await?;
     Ok(Answer::created(shown(&document)?).with_version(document.version))
@@ -176,7 +179,8 @@ async fn patch(call: Call) -> Result<Answer, Problem> {
         let stored = call.app.service.document(call.actor.tenant, kind, id).await?;
         map.insert("@odata.type".into(), format!("#microsoft.graph.{}", stored.odata_type).into());
     }
-    let entity = body::entity(kind.base, &sent, body::Purpose::Patch, false)?;
+    let mut entity = body::entity(kind.base, &sent, body::Purpose::Patch, false)?;
+    links::bind(&call, &mut entity).await?;
     let document = call
         .app
         .service

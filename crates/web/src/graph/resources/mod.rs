@@ -6,6 +6,7 @@ mod directory;
 mod documents;
 mod events;
 mod leavers;
+mod links;
 mod organization;
 mod push;
 mod reports;
@@ -21,6 +22,7 @@ pub fn all() -> Vec<Resource> {
     rows.extend(leavers::rows());
     rows.extend(organization::rows());
     rows.extend(documents::rows());
+    rows.extend(links::rows());
     rows.extend(events::rows());
     rows.extend(push::rows());
     rows.extend(reports::rows());
