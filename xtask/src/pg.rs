@@ -185,6 +185,14 @@ impl Postgres {
         Ok(())
     }
 
+    /// Lets the server look at what was written in bulk, as its upkeep would within minutes.
+    pub fn vacuum(&self) -> anyhow::Result<()> {
+        let port = self.encrypted.as_ref().map_or(5432, |(port, _)| *port).to_string();
+        let mut psql = self.tool("psql");
+        psql.arg("-qX").arg("-h").arg(&self.directory).args(["-p", &port, "-U", "postgres", "-d", "muster"]);
+        run::finish(psql.args(["-c", "vacuum analyze"]))
+    }
+
     fn url_of(&self, role: &str, database: &str) -> String {
         let host = self.directory.display().to_string().replace('/', "%2F");
         let port = self.encrypted.as_ref().map_or(5432, |(port, _)| *port);

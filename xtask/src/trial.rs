@@ -1,4 +1,4 @@
-//! `cargo xtask faults` and `cargo xtask bench checkin`: builds the server and the trial beside it,
+//! `cargo xtask faults` and `cargo xtask bench`: builds the server and the trial beside it,
 //! starts PostgreSQL where one is wanted, and kills and restarts it when the trial says so.
 
 use std::{
@@ -18,11 +18,14 @@ pub fn faults(args: &[String]) -> anyhow::Result<()> {
     on_engines("faults", args, args.iter().any(|arg| arg == "--release"))
 }
 
+/// What can be measured, by the name of the trial.
+const BENCHES: [&str; 2] = ["checkin", "list"];
+
 /// `cargo xtask bench checkin [--engine sqlite|postgres] [--history 0,1000000] [--seconds N] ...`
 pub fn bench(args: &[String]) -> anyhow::Result<()> {
     match args.split_first() {
-        Some((what, rest)) if what == "checkin" => on_engines("checkin", rest, true),
-        _ => bail!("there is one bench: checkin"),
+        Some((what, rest)) if BENCHES.contains(&what.as_str()) => on_engines(what, rest, true),
+        _ => bail!("the benches are {}", BENCHES.join(", ")),
     }
 }
 
@@ -77,6 +80,10 @@ fn one(trial: &str, args: &[String], release: bool, server: Option<&Postgres>) -
                 server.kill()?;
                 server.up_again()?;
                 writeln!(input, "up")?;
+            }
+            ("database: vacuum", Some(server)) => {
+                server.vacuum()?;
+                writeln!(input, "done")?;
             }
             _ => println!("{line}"),
         }

@@ -21,8 +21,10 @@ macro_rules! listed {
 /// How a column compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Text without regard to letter case.
+    /// Text without regard to letter case, lowered by each row that is looked at.
     Text,
+    /// Text that stands lowered in a column of its own: an index finds it.
+    Key,
     /// A word of an enum.
     Word,
     /// uuid
@@ -35,19 +37,30 @@ enum Kind {
     Bool,
 }
 
+impl Kind {
+    fn is_text(self) -> bool {
+        matches!(self, Kind::Text | Kind::Key | Kind::Word)
+    }
+
+    /// What the column compares with; ASCII only, as `lower()` on both engines.
+    fn text(self, text: &str) -> Value {
+        Value::Text(if self == Kind::Word { text.to_owned() } else { text.to_ascii_lowercase() })
+    }
+}
+
 /// Property of managedDevice -> column. What is missing here cannot be filtered or sorted by.
 const COLUMNS: &[(&str, &str, Kind)] = &[
     ("id", "id", Kind::Id),
-    ("deviceName", "name", Kind::Text),
+    ("deviceName", "name_key", Kind::Key),
     ("managedDeviceName", "managed_device_name", Kind::Text),
     ("userId", "person_id", Kind::Id),
-    ("userPrincipalName", "user_principal_name", Kind::Text),
-    ("emailAddress", "user_principal_name", Kind::Text),
+    ("userPrincipalName", "user_principal_name_key", Kind::Key),
+    ("emailAddress", "user_principal_name_key", Kind::Key),
     ("operatingSystem", "operating_system", Kind::Text),
     ("osVersion", "os_version", Kind::Text),
     ("manufacturer", "manufacturer", Kind::Text),
     ("model", "model", Kind::Text),
-    ("serialNumber", "serial_number", Kind::Text),
+    ("serialNumber", "serial_number_key", Kind::Key),
     ("udid", "udid", Kind::Text),
     ("imei", "imei", Kind::Text),
     ("managedDeviceOwnerType", "owner_type", Kind::Word),
@@ -73,7 +86,7 @@ const COLUMNS: &[(&str, &str, Kind)] = &[
 const DIRECTORY: &[(&str, &str, Kind)] = &[
     ("id", "directory_id", Kind::Id),
     ("deviceId", "azure_ad_device_id", Kind::Id),
-    ("displayName", "name", Kind::Text),
+    ("displayName", "name_key", Kind::Key),
     ("operatingSystem", "operating_system", Kind::Text),
     ("operatingSystemVersion", "os_version", Kind::Text),
     ("manufacturer", "manufacturer", Kind::Text),
@@ -83,6 +96,20 @@ const DIRECTORY: &[(&str, &str, Kind)] = &[
     ("deviceCategory", "category_name", Kind::Text),
     ("approximateLastSignInDateTime", "last_sync_at", Kind::Time),
     ("registrationDateTime", "enrolled_at", Kind::Time),
+];
+
+/// Columns by whose indexes the list can be walked.
+const WALKED: &[&str] = &["id", "directory_id", "name_key", "user_principal_name_key", "last_sync_at", "enrolled_at"];
+
+/// Columns whose index finds the few rows of one value.
+const FOUND: &[&str] = &[
+    "id",
+    "directory_id",
+    "azure_ad_device_id",
+    "person_id",
+    "name_key",
+    "user_principal_name_key",
+    "serial_number_key",
 ];
 
 /// Whose names a filter uses.
@@ -123,6 +150,8 @@ fn column(surface: Surface, property: &str) -> std::result::Result<(&'static str
 pub struct Condition {
     text: String,
     args: Vec<Value>,
+    /// An index leads to the few rows that match.
+    found: bool,
 }
 
 impl Condition {
@@ -141,7 +170,20 @@ impl Condition {
 pub fn condition(surface: Surface, filter: &Filter) -> std::result::Result<Condition, Unsupported> {
     let mut condition = Condition::default();
     write(surface, filter, &mut condition)?;
+    condition.found = found(surface, filter);
     Ok(condition)
+}
+
+/// True where the filter names a value of a column of [`FOUND`].
+fn found(surface: Surface, filter: &Filter) -> bool {
+    let indexed = |property: &Property| plain(surface, property).is_ok_and(|(name, _)| FOUND.contains(&name));
+    match filter {
+        Filter::And(parts) => parts.iter().any(|part| found(surface, part)),
+        Filter::Or(parts) => parts.iter().all(|part| found(surface, part)),
+        Filter::Compare(property, Compare::Eq, literal) => *literal != Literal::Null && indexed(property),
+        Filter::In(property, _) | Filter::Text(property, TextTest::StartsWith, _) => indexed(property),
+        _ => false,
+    }
 }
 
 /// Says whether the list can be sorted by that.
@@ -174,8 +216,11 @@ fn write(surface: Surface, filter: &Filter, out: &mut Condition) -> std::result:
         }
         Filter::Text(property, test, text) => {
             let (name, kind) = plain(surface, property)?;
-            if kind != Kind::Text && kind != Kind::Word {
+            if !kind.is_text() {
                 return Err(Unsupported::Test(property.name()));
+            }
+            if kind == Kind::Key && *test == TextTest::StartsWith {
+                return write_range(name, text, out);
             }
             let mut pattern = String::with_capacity(text.len() + 2);
             if *test != TextTest::StartsWith {
@@ -190,11 +235,12 @@ fn write(surface: Surface, filter: &Filter, out: &mut Condition) -> std::result:
             if *test != TextTest::EndsWith {
                 pattern.push('%');
             }
-            out.push("lower(");
+            // Words too: `contains` pays no regard to letter case.
+            out.push(if kind == Kind::Key { "(" } else { "lower(" });
             out.push(name);
-            out.push(") like lower(");
-            out.bind(Value::Text(pattern));
-            out.push(") escape '!'");
+            out.push(") like ");
+            out.bind(Kind::Text.text(&pattern));
+            out.push(" escape '!'");
             Ok(())
         }
         Filter::IsOf(name) => {
@@ -207,6 +253,22 @@ fn write(surface: Surface, filter: &Filter, out: &mut Condition) -> std::result:
         }
         Filter::Any(property, _) => Err(Unsupported::Property(property.name())),
     }
+}
+
+/// The texts that start with one, as a range: an index knows ranges, and none knows patterns under
+/// row-level security.
+fn write_range(name: &'static str, start: &str, out: &mut Condition) -> std::result::Result<(), Unsupported> {
+    out.push("(");
+    out.push(name);
+    out.push(" >= ");
+    out.bind(Kind::Key.text(start));
+    out.push(" and ");
+    out.push(name);
+    out.push(" < ");
+    // The last character there is; texts compare byte by byte.
+    out.bind(Kind::Key.text(&format!("{start}\u{10ffff}")));
+    out.push(")");
+    Ok(())
 }
 
 fn join(
@@ -258,7 +320,7 @@ fn compare_column(
         return Ok(());
     }
     let value = match (kind, literal) {
-        (Kind::Text | Kind::Word, Literal::Text(text)) => Value::Text(text.clone()),
+        (kind, Literal::Text(text)) if kind.is_text() => kind.text(text),
         (Kind::Id, Literal::Text(text)) => match Uuid::try_parse(text) {
             Ok(id) => Value::Id(id),
             // No row has such an id.
@@ -294,9 +356,7 @@ fn compare_column(
         Compare::Lt => " < ",
         Compare::Le => " <= ",
     });
-    out.push(if lower { "lower(" } else { "" });
     out.bind(value);
-    out.push(if lower { ")" } else { "" });
     if compare == Compare::Ne {
         out.push(")");
     }
@@ -320,42 +380,90 @@ pub struct Page {
     pub limit: i64,
 }
 
+/// Rows of an index that are walked before all that could match are searched. Walking reads whole
+/// rows, so this is what a page may cost in vain; a search reads one narrow index from end to end.
+const WALK: i64 = 4_000;
+
 /// The devices of a page. Rows without a value in the sort column come last in both directions.
 pub fn page(tx: &mut dyn Tx, tenant: Uuid, page: &Page) -> Result<Vec<Device>> {
-    let managed_id = |order: &&Order| page.surface == Surface::Managed && order.property == "id";
-    let Some(order) = page.order.as_ref().filter(|order| !managed_id(order)) else {
-        let descending = page.order.as_ref().is_some_and(|order| order.descending);
-        let (text, args) = by_id(tenant, page, descending);
-        return tx.all(&text, &args, map);
+    let order = page.order.clone().unwrap_or_else(|| Order { property: "id".into(), descending: false });
+    let (name, kind) = match (page.surface, page.order.is_some()) {
+        (Surface::Directory, false) => ("id", Kind::Id),
+        (surface, _) => column(surface, &order.property)
+            .map_err(|error| Error::inconsistent("device_list.order", error.to_string()))?,
     };
-    let (name, kind) = column(page.surface, &order.property)
-        .map_err(|error| Error::inconsistent("device_list.order", error.to_string()))?;
-    let mut rows = Vec::new();
-    let mut skip = page.skip;
-    let in_nulls = page.after.as_ref().is_some_and(|after| after.key.is_null());
-    if !in_nulls {
-        let (text, args) = by_column(tenant, page, name, kind, order.descending, skip);
-        rows = tx.all(&text, &args, map)?;
-        if rows.is_empty() && skip > 0 {
-            let (text, args) = count_not_null(tenant, page, name);
-            let there = tx.one(&text, &args, |row| row.int(0))?.unwrap_or(0);
-            skip -= there.min(skip);
-        } else {
-            skip = 0;
+    let by = By { name, kind, descending: order.descending };
+    let in_nulls = page.after.as_ref().is_some_and(|after| after.key.is_null()) && name != "id";
+    if WALKED.contains(&name) && !in_nulls && !page.condition.as_ref().is_some_and(|condition| condition.found) {
+        let (text, args) = walk(tenant, page, by);
+        let rows = tx.all(&text, &args, map)?;
+        // A full page is the first page there is; fewer rows may lack what lies further on.
+        if rows.len() as i64 == page.limit || (name == "id" && page.condition.is_none()) {
+            return Ok(rows);
         }
     }
-    if (rows.len() as i64) < page.limit {
-        let (text, args) = among_nulls(
-            tenant,
-            page,
-            name,
-            in_nulls.then_some(page.after.as_ref()).flatten(),
-            skip,
-            page.limit - rows.len() as i64,
-        );
-        rows.extend(tx.all(&text, &args, map)?);
+    let (text, args) = search(tenant, page, by, in_nulls);
+    tx.all(&text, &args, map)
+}
+
+/// A sort key.
+#[derive(Clone, Copy)]
+struct By {
+    name: &'static str,
+    kind: Kind,
+    descending: bool,
+}
+
+/// The page as the index of the sort column has it; with a condition, among its first rows only.
+fn walk(tenant: Uuid, page: &Page, by: By) -> (String, Vec<Value>) {
+    let condition = page.condition.as_ref();
+    let mut statement = Statement::new(tenant, condition, SELECT);
+    let walked = concat!("select id from (select * from device where ", listed!());
+    statement.push(if condition.is_some() { walked } else { concat!("select id from device where ", listed!()) });
+    if by.name != "id" {
+        statement.push(" and ");
+        statement.push(by.name);
+        statement.push(" is not null");
     }
-    Ok(rows)
+    if let Some(after) = &page.after {
+        statement.push(" and ");
+        statement.behind(by, after);
+    }
+    if condition.is_some() {
+        statement.order(by, true);
+        statement.push(" limit ");
+        statement.bind(Value::Int(WALK));
+        statement.push(") as walked where 1 = 1");
+        statement.filter(condition);
+    }
+    statement.order(by, true);
+    statement.end(page, by)
+}
+
+/// The page out of all that match, found by a column of the condition or in the index that has what
+/// lists filter and sort by most.
+fn search(tenant: Uuid, page: &Page, by: By, in_nulls: bool) -> (String, Vec<Value>) {
+    let condition = page.condition.as_ref();
+    let mut statement = Statement::new(tenant, condition, SELECT);
+    statement.push(concat!("select id from device where ", listed!()));
+    if let Some(after) = &page.after {
+        if in_nulls {
+            statement.push(" and ");
+            statement.push(by.name);
+            statement.push(" is null and ");
+            statement.behind(By { name: "id", kind: Kind::Id, ..by }, after);
+        } else {
+            statement.push(" and (");
+            statement.behind(by, after);
+            statement.push(" or ");
+            statement.push(by.name);
+            statement.push(" is null)");
+        }
+    }
+    statement.filter(condition);
+    // No index has this order, so none is walked for it.
+    statement.order(by, false);
+    statement.end(page, by)
 }
 
 /// How many devices match.
@@ -406,92 +514,58 @@ impl Statement {
             self.push(")");
         }
     }
-    fn end(mut self, limit: i64, skip: i64) -> (String, Vec<Value>) {
-        self.push(" limit ");
-        self.bind(Value::Int(limit));
-        if skip > 0 {
-            self.push(" offset ");
-            self.bind(Value::Int(skip));
+    /// Rows behind a position.
+    fn behind(&mut self, by: By, after: &After) {
+        self.push("(");
+        if by.name != "id" {
+            self.push(by.name);
+            self.push(", ");
         }
+        self.push(if by.descending { "id) < (" } else { "id) > (" });
+        if by.name != "id" {
+            self.bind(key_value(&after.key, by.kind));
+            self.push(", ");
+        }
+        self.bind(Value::Id(after.id));
+        self.push(")");
+    }
+    /// Rows without a value come last, whatever the direction and whatever the engine thinks.
+    fn order(&mut self, by: By, indexed: bool) {
+        let direction = if by.descending { " desc" } else { "" };
+        self.push(" order by ");
+        if by.name != "id" {
+            if !indexed {
+                self.push("case when ");
+                self.push(by.name);
+                self.push(" is null then 1 else 0 end, ");
+            }
+            self.push(by.name);
+            self.push(direction);
+            self.push(", ");
+        }
+        self.push("id");
+        self.push(direction);
+    }
+    /// The page's size, and its rows in order.
+    fn end(mut self, page: &Page, by: By) -> (String, Vec<Value>) {
+        self.push(" limit ");
+        self.bind(Value::Int(page.limit));
+        if page.skip > 0 {
+            self.push(" offset ");
+            self.bind(Value::Int(page.skip));
+        }
+        self.push(")");
+        self.order(by, false);
         (self.text, self.args)
     }
 }
 
-const SELECT: &str = concat!("select ", columns!(), " from device where ", listed!());
-
-fn by_id(tenant: Uuid, page: &Page, descending: bool) -> (String, Vec<Value>) {
-    let mut statement = Statement::new(tenant, page.condition.as_ref(), SELECT);
-    if let Some(after) = &page.after {
-        statement.push(if descending { " and id < " } else { " and id > " });
-        statement.bind(Value::Id(after.id));
-    }
-    statement.filter(page.condition.as_ref());
-    statement.push(if descending { " order by id desc" } else { " order by id" });
-    statement.end(page.limit, page.skip)
-}
-
-fn by_column(
-    tenant: Uuid,
-    page: &Page,
-    name: &'static str,
-    kind: Kind,
-    descending: bool,
-    skip: i64,
-) -> (String, Vec<Value>) {
-    let mut statement = Statement::new(tenant, page.condition.as_ref(), SELECT);
-    statement.push(" and ");
-    statement.push(name);
-    statement.push(" is not null");
-    if let Some(after) = &page.after {
-        statement.push(" and (");
-        statement.push(name);
-        statement.push(if descending { ", id) < (" } else { ", id) > (" });
-        statement.bind(key_value(&after.key, kind));
-        statement.push(", ");
-        statement.bind(Value::Id(after.id));
-        statement.push(")");
-    }
-    statement.filter(page.condition.as_ref());
-    statement.push(" order by ");
-    statement.push(name);
-    statement.push(if descending { " desc, id desc" } else { ", id" });
-    statement.end(page.limit, skip)
-}
-
-fn among_nulls(
-    tenant: Uuid,
-    page: &Page,
-    name: &'static str,
-    after: Option<&After>,
-    skip: i64,
-    limit: i64,
-) -> (String, Vec<Value>) {
-    let mut statement = Statement::new(tenant, page.condition.as_ref(), SELECT);
-    statement.push(" and ");
-    statement.push(name);
-    statement.push(" is null");
-    if let Some(after) = after {
-        statement.push(" and id > ");
-        statement.bind(Value::Id(after.id));
-    }
-    statement.filter(page.condition.as_ref());
-    statement.push(" order by id");
-    statement.end(limit, skip)
-}
-
-fn count_not_null(tenant: Uuid, page: &Page, name: &'static str) -> (String, Vec<Value>) {
-    let mut statement =
-        Statement::new(tenant, page.condition.as_ref(), concat!("select count(*) from device where ", listed!()));
-    statement.push(" and ");
-    statement.push(name);
-    statement.push(" is not null");
-    statement.filter(page.condition.as_ref());
-    (statement.text, statement.args)
-}
+/// Whole rows are read for the ids of the page only.
+const SELECT: &str = concat!("select ", columns!(), " from device where tenant_id = $1 and id in (");
 
 fn key_value(key: &Json, kind: Kind) -> Value {
     match (kind, key) {
-        (Kind::Text | Kind::Word, Json::String(text)) => Value::Text(text.clone()),
+        (kind, Json::String(text)) if kind.is_text() => kind.text(text),
         (Kind::Id, Json::String(text)) => Uuid::try_parse(text).map_or(Value::Null, Value::Id),
         (Kind::Time | Kind::Int, Json::Number(n)) => n.as_i64().map_or(Value::Null, Value::Int),
         (Kind::Bool, Json::Bool(b)) => Value::Bool(*b),
@@ -566,7 +640,7 @@ mod tests {
             Filter::Text(property("serialNumber"), TextTest::Contains, "50%_!".into()),
         ]);
         let condition = condition(Surface::Managed, &filter).unwrap();
-        assert_eq!(condition.text, "(lower(name) = lower($2) or lower(serial_number) like lower($3) escape '!')");
+        assert_eq!(condition.text, "(name_key = $2 or (serial_number_key) like $3 escape '!')");
         assert_eq!(condition.args[1], Value::Text("%50!%!_!!%".into()));
         let unknown = Filter::Compare(property("name; drop table device"), Compare::Eq, Literal::Int(1));
         assert!(matches!(super::condition(Surface::Managed, &unknown), Err(Unsupported::Property(_))));

@@ -290,9 +290,9 @@ pub fn live_by_serial(tx: &mut dyn Tx, tenant: Uuid, serial: &str) -> Result<Vec
         concat!(
             "select ",
             columns!(),
-            " from device where tenant_id = $1 and serial_number = $2 and state in ('pending', 'enrolled', 'leaving')"
+            " from device where tenant_id = $1 and serial_number_key = $2 and state in ('pending', 'enrolled', 'leaving')"
         ),
-        args![tenant, serial],
+        args![tenant, serial.to_ascii_lowercase()],
         map,
     )
 }

@@ -87,6 +87,9 @@ async fn filters_find(store) {
         (Filter::Compare(property("isSupervised"), Compare::Eq, Literal::Bool(true)), vec![2, 4, 6, 8, 10]),
         (Filter::Text(property("serialNumber"), TextTest::Contains, "l1".into()), vec![10, 11]),
         (Filter::Text(property("serialNumber"), TextTest::EndsWith, "%".into()), vec![]),
+        (Filter::Text(property("deviceName"), TextTest::StartsWith, "pHONE-1".into()), vec![10, 11]),
+        (Filter::Text(property("operatingSystem"), TextTest::StartsWith, "MAC".into()), vec![5, 10]),
+        (Filter::Text(property("managedDeviceOwnerType"), TextTest::Contains, "SON".into()), (1..=11).collect()),
         // What has no serial number does not contain the text, so its negation holds.
         (
             Filter::Not(Box::new(Filter::Text(property("serialNumber"), TextTest::StartsWith, "serial0".into()))),
@@ -121,6 +124,7 @@ async fn pages_show_each_once(store) {
                 let page = Page { order: Some(order.clone()), after, limit: 4, ..Page::default() };
                 let rows = store.read(tenant, move |tx| device_list::page(tx, tenant, &page)).await.unwrap();
                 let more = rows.len() == 4;
+                assert!(seen.len() < 12, "{property} {descending}: the pages do not end");
                 seen.extend(rows);
                 if !more {
                     break;
@@ -138,6 +142,32 @@ async fn pages_show_each_once(store) {
                 assert!(seen[known.len()..].iter().all(|row| row.last_sync_at.is_none()), "what never came is last");
             }
         }
+    }
+    // A page of a filtered list in an order, behind a position, as one that is read whole has it.
+    for (property_name, descending) in [("deviceName", true), ("lastSyncDateTime", false), ("model", false)] {
+        let filter = Filter::Text(property("deviceName"), TextTest::Contains, "HONE-0".into());
+        let condition = Some(device_list::condition(Surface::Managed, &filter).unwrap());
+        let order = Order { property: property_name.to_owned(), descending };
+        let mut pages = Vec::new();
+        for limit in [2, 100] {
+            let mut seen: Vec<Device> = Vec::new();
+            while seen.len() < 12 {
+                let after = seen
+                    .last()
+                    .map(|last| After { key: device_list::key(Surface::Managed, last, &order), id: last.id });
+                let (condition, order) = (condition.clone(), Some(order.clone()));
+                let page = Page { condition, order, after, limit, ..Page::default() };
+                let rows = store.read(tenant, move |tx| device_list::page(tx, tenant, &page)).await.unwrap();
+                let more = rows.len() as i64 == limit;
+                seen.extend(rows);
+                if !more {
+                    break;
+                }
+            }
+            pages.push(seen.iter().map(|row| row.id.as_u128() - 0x1000).collect::<Vec<_>>());
+        }
+        assert_eq!(pages[0], pages[1], "{property_name}");
+        assert_eq!(pages[0].len(), 9, "{property_name}");
     }
     let skipped = |skip: i64| {
         async move {

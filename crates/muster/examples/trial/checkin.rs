@@ -93,7 +93,8 @@ pub async fn run(options: &Options, history: &[i64], seconds: u64, together: usi
     stage.server.stop().await
 }
 
-async fn open(options: &Options, stage: &Stage) -> anyhow::Result<Store> {
+/// The database under the server, beside it.
+pub async fn open(options: &Options, stage: &Stage) -> anyhow::Result<Store> {
     let file = stage.folder.path().join("muster.db");
     let url = options.database.clone();
     Ok(tokio::task::spawn_blocking(move || match url {

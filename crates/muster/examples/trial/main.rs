@@ -1,14 +1,16 @@
-//! Trials of the server as a process of its own: faults under load, and what a check-in costs.
+//! Trials of the server as a process of its own: faults under load, and what its work costs.
 //!
-//! `cargo xtask faults` and `cargo xtask bench checkin` build it, start the database, and read its
-//! requests (`database: kill`) from its output.
+//! `cargo xtask faults`, `bench` and `soak` build it, start the database, and read its requests
+//! (`database: kill`, `database: vacuum`) from its output.
 
 #![expect(clippy::print_stdout, reason = "a program that reports")]
 
 mod checkin;
 mod faults;
+mod list;
 mod process;
 mod report;
+mod seed;
 mod stage;
 
 use clap::{Parser, Subcommand};
@@ -43,6 +45,12 @@ enum Trial {
         #[arg(long, default_value_t = 1)]
         database_kills: u32,
     },
+    /// Measures pages of the device list
+    List {
+        /// Requests of each kind
+        #[arg(long, default_value_t = 20)]
+        rounds: usize,
+    },
     /// Measures idle check-ins and commands
     Checkin {
         /// Rows of command history, in turn: 0,1000000
@@ -63,6 +71,7 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(async {
         match options.trial.clone() {
             Trial::Faults { kills, database_kills } => faults::run(&options, kills, database_kills).await,
+            Trial::List { rounds } => list::run(&options, rounds).await,
             Trial::Checkin { history, seconds, together } => checkin::run(&options, &history, seconds, together).await,
         }
     })

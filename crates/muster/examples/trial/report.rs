@@ -27,3 +27,8 @@ pub fn quantile(sorted: &[f64], part: f64) -> f64 {
     let at = (sorted.len() as f64 * part) as usize;
     sorted.get(at.min(sorted.len().saturating_sub(1))).copied().unwrap_or(0.0)
 }
+
+/// The word for a bar in a table.
+pub fn met(holds: bool) -> &'static str {
+    if holds { "met" } else { "**missed**" }
+}

@@ -49,6 +49,11 @@ impl Api {
         Api { network, admin: admin.trim_end_matches('/').into(), token: token.into() }
     }
 
+    /// The admin listener, `https://host:port`.
+    pub fn address(&self) -> &str {
+        &self.admin
+    }
+
     /// The bearer token.
     pub fn token(&self) -> &str {
         &self.token
