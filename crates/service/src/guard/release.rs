@@ -31,9 +31,12 @@ pub struct Released {
     pub again_at: Option<i64>,
 }
 
-struct Step {
-    released: Vec<Uuid>,
-    contended: bool,
+/// One transaction of the releaser.
+pub(super) struct Step {
+    /// Actions that went.
+    pub(super) released: Vec<Uuid>,
+    /// Another releaser was faster: nothing was done, count again.
+    pub(super) contended: bool,
     more: bool,
     again_at: Option<i64>,
 }
@@ -78,7 +81,8 @@ impl Service {
     }
 }
 
-fn step(
+/// Counts, and releases what the counts allow.
+pub(super) fn step(
     tx: &mut dyn Tx,
     ids: &mut Ids,
     tenant: Uuid,

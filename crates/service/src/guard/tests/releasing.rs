@@ -1,19 +1,19 @@
 //! How much goes and when.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Mutex};
 
 use muster_domain::{
     actions::Verb,
     guard::{DAY, HOUR, MINUTE},
 };
-use muster_storage::{TxExt, args, commands::Ending};
+use muster_storage::{Dialect, Result, Row, Tx, TxExt, Value, args, commands::Ending};
 use uuid::Uuid;
 
 use super::world::{World, code, on_both, settings_of_a_small_fleet};
 use crate::{
     Actor,
     actions::{BulkRequest, device_re_enrolled, device_taken_over},
-    guard::Decide,
+    guard::{Decide, release::step},
     settings::GuardDefaults,
 };
 
@@ -115,6 +115,72 @@ async fn velocity_limit_holds_with_two_servers_on_one_postgresql() {
     let w = World::over(database, settings_of_a_small_fleet()).await;
     let second = crate::Service { store: another, ..w.s.service.clone() };
     a_hundred_wipes(&w, Some(&second)).await;
+}
+
+/// A transaction that lets somebody else have their turn after a statement.
+struct Interrupted<'a> {
+    tx: &'a mut dyn Tx,
+    after: &'static str,
+    turn: &'a dyn Fn(),
+}
+
+impl Tx for Interrupted<'_> {
+    fn execute(&mut self, sql: &str, args: &[Value]) -> Result<u64> {
+        self.tx.execute(sql, args)
+    }
+    fn query(&mut self, sql: &str, args: &[Value], each: &mut dyn FnMut(&dyn Row) -> Result<()>) -> Result<()> {
+        self.tx.query(sql, args, each)?;
+        if sql.contains(self.after) {
+            (self.turn)();
+        }
+        Ok(())
+    }
+    fn dialect(&self) -> Dialect {
+        self.tx.dialect()
+    }
+}
+
+/// The order of events that a hundred racing approvals meet only by luck: a server has counted what
+/// was released, another releases up to the limit, the first finds others waiting and goes on.
+#[tokio::test]
+async fn h2_a_server_that_counted_before_another_released_lets_nothing_go() {
+    let Some(database) = muster_storage::testing::postgres_store() else {
+        return muster_storage::testing::skipped(
+            "h2_a_server_that_counted_before_another_released_lets_nothing_go",
+            "MUSTER_TEST_POSTGRES is not set",
+        );
+    };
+    let slow = database.open_again().expect("a second server opens the same database");
+    let w = World::over(database, settings_of_a_small_fleet()).await;
+    let (ann, bob) = (w.operator("ann", "administrator").await, w.operator("bob", "administrator").await);
+    let phones = phones(&w, 20).await;
+    let asked = w.s.request_bulk_action(&ann, bulk(Verb::Wipe, &phones)).await.unwrap();
+    w.s.decide_approval(&bob, asked.approval.unwrap(), Decide::Approve).await.unwrap();
+    w.s.clock.advance(10 * MINUTE);
+
+    let (counted, has_counted) = tokio::sync::oneshot::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+    let pause = Mutex::new(Some((counted, may_go_on)));
+    let (tenant, now, ids, defaults) = (w.tenant, w.now(), w.s.ids(w.now()), w.s.settings.guard);
+    let late = tokio::spawn(async move {
+        let run = move |tx: &mut dyn Tx| {
+            let turn = || {
+                if let Some((counted, may_go_on)) = pause.lock().unwrap().take() {
+                    counted.send(()).unwrap();
+                    may_go_on.recv().unwrap();
+                }
+            };
+            let mut tx = Interrupted { tx, after: "from guard_ledger", turn: &turn };
+            step(&mut tx, &mut ids.clone(), tenant, (Verb::Wipe, 20), &defaults, now)
+        };
+        slow.write(tenant, run).await
+    });
+    has_counted.await.unwrap();
+    assert_eq!(w.s.release_all(tenant).await.unwrap().actions.len(), 10);
+    go_on.send(()).unwrap();
+    let late = late.await.unwrap().unwrap();
+    assert_eq!((late.contended, late.released), (true, vec![]), "what it counted is no longer true");
+    assert_eq!(check_ledger(&w, 10, 50).await, 10);
 }
 
 #[tokio::test]
