@@ -1,5 +1,5 @@
-//! The emergency stop halts what was already approved, at the last moment before a device gets it;
-//! lifting it takes a second person.
+//! The emergency stop halts what was already approved, at the last moment before a device gets it, on
+//! every server of the deployment at once; lifting it takes a second person.
 
 mod support;
 
@@ -20,9 +20,17 @@ async fn company_phone(app: &TestApp, name: &str) -> (Phone, Value) {
 async fn emergency_stop_halts(engine: Engine) {
     let app = TestApp::new(engine).await;
     let (first, second) = (app.token("first", "administrator").await, app.token("second", "administrator").await);
+    // Where there are two servers, the stop is called on the one and the devices come to the other.
+    let beside = app.beside().await;
     let mut fleet = Vec::new();
     for name in ["Ada", "Ben"] {
         fleet.push(company_phone(&app, name).await);
+    }
+    if let Some(beside) = &beside {
+        for (phone, _) in &fleet {
+            beside.takes(phone).await;
+            phone.check_in().await.unwrap();
+        }
     }
     app.advance(25 * HOUR).await;
     let mut approvals = Vec::new();
@@ -39,6 +47,11 @@ async fn emergency_stop_halts(engine: Engine) {
     assert!((200..300).contains(&stopped.status), "{}", stopped.body);
     second.call("POST", &approve(&approvals[1]), Some(&json!({}))).await.unwrap();
     app.settle().await;
+    if let Some(beside) = &beside {
+        let state = beside.api(&second).get("/muster/v1/emergencyStop").await.unwrap();
+        assert_eq!(state["stopped"], true);
+        beside.service.run_due(app.now()).await.unwrap();
+    }
     for (phone, _) in &fleet {
         phone.check_in().await.unwrap();
         assert_eq!(phone.see(|device| device.erasures).await, 0);
@@ -63,6 +76,9 @@ async fn emergency_stop_halts(engine: Engine) {
     for (phone, _) in &fleet {
         phone.check_in().await.unwrap();
         assert_eq!(phone.see(|device| device.erasures).await, 1);
+    }
+    if let Some(beside) = beside {
+        beside.end().await;
     }
     app.end().await;
 }

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each story uses its part")]
 
+pub mod beside;
 pub mod documents;
 
 use std::sync::Arc;

@@ -56,6 +56,12 @@ impl Handset {
         self
     }
 
+    /// Carries the device to another network, on which the same names may lead to other servers.
+    pub fn move_to(&mut self, network: Arc<Network>) {
+        let http2 = self.client.speaks_http2();
+        self.client = Client::new(network, http2);
+    }
+
     /// The person opens the address they were told, goes through the pages and installs the profile.
     pub async fn enroll_by_profile(&mut self, start: &str, person: &mut Person) -> Result<()> {
         let profile = self.fetch_enrollment_profile(start, person).await?;

@@ -78,6 +78,11 @@ impl Client {
         &self.network
     }
 
+    /// Whether it offers HTTP/2.
+    pub fn speaks_http2(&self) -> bool {
+        self.http2
+    }
+
     /// Ends the session's connection.
     pub fn close(&mut self) {
         self.connection = None;
@@ -140,7 +145,7 @@ impl Client {
 
     async fn open(&self, url: &Url, identity: Option<&Arc<Identity>>) -> Result<Connection> {
         let broken = |error: String| Error::Connection(url.authority(), error);
-        let stream = connect(self.network.address(&url.host), &url.host, url.port).await.map_err(broken)?;
+        let stream = connect(self.network.address(&url.host, url.port), &url.host, url.port).await.map_err(broken)?;
         let place = (url.host.clone(), url.port);
         let identity = identity.cloned();
         if url.scheme == "http" {

@@ -68,13 +68,15 @@ impl Network {
         (self.now)()
     }
 
-    /// Makes a name resolve to an address, whatever the port, as a zone of one's own would.
-    pub fn name(&self, host: &str, address: SocketAddr) {
-        self.names.lock().expect("no panic holds this lock").insert(host.to_lowercase(), address);
+    /// Makes a name resolve to an address, whatever the port, as a zone of one's own would; or a
+    /// `host:port` alone, as a balancer before several servers would.
+    pub fn name(&self, place: &str, address: SocketAddr) {
+        self.names.lock().expect("no panic holds this lock").insert(place.to_lowercase(), address);
     }
 
-    pub(crate) fn address(&self, host: &str) -> Option<SocketAddr> {
-        self.names.lock().expect("no panic holds this lock").get(&host.to_lowercase()).copied()
+    pub(crate) fn address(&self, host: &str, port: u16) -> Option<SocketAddr> {
+        let (names, host) = (self.names.lock().expect("no panic holds this lock"), host.to_lowercase());
+        names.get(&format!("{host}:{port}")).or_else(|| names.get(&host)).copied()
     }
 
     /// Lets identities share a few keys: for load, where key generation would be what is measured.
