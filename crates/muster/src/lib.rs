@@ -10,6 +10,7 @@ pub mod config;
 pub mod demo;
 pub mod doors;
 pub mod logging;
+pub mod process;
 pub mod serve;
 pub mod server;
 pub mod wiring;

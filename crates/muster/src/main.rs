@@ -3,11 +3,15 @@
 use clap::Parser as _;
 use muster::{
     cli::{Cli, Command},
-    commands, logging, serve,
+    commands, logging, process, serve,
 };
 
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
+    if let Err(error) = process::keep_memory_private() {
+        eprintln!("muster: {error:#}");
+        return std::process::ExitCode::FAILURE;
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
