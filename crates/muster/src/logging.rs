@@ -28,11 +28,7 @@ pub fn start_quiet() {
 }
 
 /// What writes events, as `text` (the default) or `json`; coloured only for a terminal.
-pub fn layer<S, W>(
-    format: Option<&str>,
-    writer: W,
-    coloured: bool,
-) -> anyhow::Result<Box<dyn Layer<S> + Send + Sync>>
+pub fn layer<S, W>(format: Option<&str>, writer: W, coloured: bool) -> anyhow::Result<Box<dyn Layer<S> + Send + Sync>>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,

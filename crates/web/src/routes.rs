@@ -2,6 +2,8 @@
 //! permission and body limit. Routers, the OpenAPI document and the access tests are made from it;
 //! a handler without a row cannot be reached.
 
+use std::sync::LazyLock;
+
 use axum::{Router, http::Method, routing::MethodRouter};
 use muster_domain::roles::Permission;
 
@@ -188,6 +190,15 @@ pub fn table() -> Vec<Route> {
     }
 }
 
+/// A path as the log may name it: where a row's path carries a secret (`{token}`), the row's pattern.
+pub fn loggable(path: &str) -> &str {
+    static SECRET: LazyLock<Vec<(&str, &str)>> = LazyLock::new(|| {
+        let split = |route: Route| Some((route.path.split_once("{token}")?.0, route.path));
+        table().into_iter().filter_map(split).collect()
+    });
+    SECRET.iter().find(|(before, _)| path.starts_with(before)).map_or(path, |(_, pattern)| pattern)
+}
+
 /// The router of one audience (or of the plain HTTP listener), each row behind its gate.
 pub fn router(app: &App, serves: impl Fn(&Route) -> bool) -> Router {
     let mut router = Router::new();
@@ -217,6 +228,13 @@ mod tests {
         for route in table() {
             assert!(seen.insert((route.method.clone(), route.path)), "{} {} has two rows", route.method, route.path);
         }
+    }
+
+    #[test]
+    fn i3_a_token_in_a_path_is_not_logged() {
+        assert_eq!(loggable("/enroll/profile/canary"), "/enroll/profile/{token}");
+        assert_eq!(loggable("/enroll/profile/canary/more"), "/enroll/profile/{token}");
+        assert_eq!(loggable("/enroll"), "/enroll");
     }
 
     #[test]

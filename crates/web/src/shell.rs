@@ -69,7 +69,7 @@ impl Shell {
         let id = gate::request_id(&self.app);
         let client_id = gate::client_request_id(request.headers());
         let method = request.method().clone();
-        let path = request.uri().path().to_owned();
+        let path = routes::loggable(request.uri().path()).to_owned();
 
         let address = self.identify(&peer, &mut request);
         let context = RequestContext {

@@ -37,7 +37,13 @@ use muster_service::{
     operators::{NewAdmin, NewKeyboardToken},
     testing::{self, START, TestService},
 };
-use muster_web::{App, Edge, gate::PeerCertificate, routes, routes::Audience};
+use muster_web::{
+    App, Edge,
+    gate::{Peer, PeerCertificate},
+    routes,
+    routes::Audience,
+    shell::{Door, Shell},
+};
 use serde_json::json;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -77,7 +83,12 @@ pub struct Site {
     pub test: TestService,
     pub device: Router,
     pub public: Router,
+    pub admin: Router,
+    /// All listeners behind the common shell, which writes the log.
+    pub shell: Shell,
     pub actor: Actor,
+    /// An owner's bearer token.
+    pub token: String,
     /// Apple's, as far as this site is concerned.
     pub apple_root: (KeyPair, Certificate),
 }
@@ -97,8 +108,13 @@ impl Answer {
 
 impl Site {
     pub async fn new() -> Self {
+        Self::over(muster_storage::testing::store()).await
+    }
+
+    /// The same over a given database.
+    pub async fn over(database: muster_storage::testing::TestStore) -> Self {
         let apple_root = certificate(Name::common("Apple Root"), Usage::root(), None);
-        let mut test = testing::service();
+        let mut test = testing::service_with(database, testing::settings());
         Arc::make_mut(&mut test.service.settings).apple.device_roots = vec![apple_root.1.der().to_vec()];
         let admin = NewAdmin {
             tenant: None,
@@ -117,20 +133,56 @@ impl Site {
             routes::router(&app, move |route| route.audience == audience)
                 .layer(axum::Extension(RequestContext::default()))
         };
-        let (device, public) = (router(Audience::Device), router(Audience::Public));
-        let site = Site { test, device, public, actor, apple_root };
+        let (device, public, admin) = (router(Audience::Device), router(Audience::Public), router(Audience::Admin));
+        let shell = Shell::new(app.clone());
+        let site = Site { test, device, public, admin, shell, actor, token, apple_root };
         site.import_push_certificate(TOPIC).await.unwrap();
         site
     }
 
     pub async fn import_push_certificate(&self, topic: &str) -> muster_service::Result<()> {
         let (key, leaf) = certificate(Name::new(&[(oid::USER_ID, topic)]), Usage::client(), None);
+        self.import_push_key(&key, &leaf).await
+    }
+
+    pub async fn import_push_key(&self, key: &KeyPair, leaf: &Certificate) -> muster_service::Result<()> {
         let import = PushImport {
             certificate: leaf.to_pem().into_bytes(),
             private_key: Some(key.to_pem().expose().clone().into_bytes()),
             apple_identifier: Some("push@example.org".into()),
         };
         self.test.import_push_certificate(&self.actor, import).await.map(|_| ())
+    }
+
+    /// GET on the public listener, through the shell.
+    pub async fn open(&self, path: &str) -> Answer {
+        let peer = Peer { address: "127.0.0.1:50000".parse().unwrap(), certificate: None };
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = self.shell.clone().answer(Door::Audience(Audience::Public), peer, request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// A form posted on the public listener.
+    pub async fn form(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let body: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{name}={}", value.replace('@', "%40"))).collect();
+        let request = Request::post(path)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(body.join("&")));
+        self.send(&self.public, request.unwrap()).await
+    }
+
+    /// A request of the owner's to the API.
+    pub async fn api(&self, method: &str, path: &str, body: Option<serde_json::Value>) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(body.map_or_else(Body::empty, |body| Body::from(body.to_string())));
+        self.send(&self.admin, request.unwrap()).await
     }
 
     /// A licensed person of this sign-in name.

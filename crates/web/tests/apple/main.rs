@@ -5,3 +5,4 @@ mod account;
 mod identity;
 mod kit;
 mod lifecycle;
+mod secrets;
