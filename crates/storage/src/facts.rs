@@ -242,6 +242,14 @@ pub fn make_due(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, now: i64) -> Re
     )
 }
 
+/// Makes every query of a channel due, and takes no answer to what is on its way.
+pub fn ask_anew(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, now: i64) -> Result<u64> {
+    tx.execute(
+        "update inventory_query set due_at = $3, command_id = null where tenant_id = $1 and enrollment_id = $2",
+        args![tenant, enrollment, now],
+    )
+}
+
 /// Forgets a channel's queries: it enrolled anew, or left.
 pub fn clear_queries(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<u64> {
     tx.execute("delete from inventory_query where tenant_id = $1 and enrollment_id = $2", args![tenant, enrollment])

@@ -37,14 +37,13 @@ pub fn answered(
     now: i64,
 ) -> storage::Result<()> {
     let Some(query) = Query::of(request_type) else { return Ok(()) };
-    for mut row in facts::queries(tx, tenant, enrollment)? {
-        if row.kind == request_type && row.command_id == Some(command) {
-            row.command_id = None;
-            row.answered_at = Some(now);
-            row.due_at = now + super::ask::every(&row.kind);
-            facts::put_query(tx, tenant, enrollment, &row)?;
-        }
-    }
+    let of_command = |row: &facts::InventoryQuery| row.kind == request_type && row.command_id == Some(command);
+    // A query that was called back is answered in vain.
+    let Some(mut row) = facts::queries(tx, tenant, enrollment)?.into_iter().find(of_command) else { return Ok(()) };
+    row.command_id = None;
+    row.answered_at = Some(now);
+    row.due_at = now + super::ask::every(&row.kind);
+    facts::put_query(tx, tenant, enrollment, &row)?;
     if result.status != Status::Acknowledged {
         return Ok(());
     }

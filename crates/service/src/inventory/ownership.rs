@@ -44,7 +44,8 @@ pub fn made_personal(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, now: i64) -> s
         devices::put(tx, tenant, &row)?;
     }
     for channel in channels {
-        facts::make_due(tx, tenant, channel.id, now)?;
+        // What was asked of a company device may be answered with more than a personal one is asked for.
+        facts::ask_anew(tx, tenant, channel.id, now)?;
         refresh(tx, tenant, channel.id, now)?;
     }
     Ok(())

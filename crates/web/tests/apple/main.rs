@@ -2,7 +2,9 @@
 //! listeners, over a real service and database.
 
 mod account;
+mod guarded;
 mod identity;
 mod kit;
 mod lifecycle;
+mod privacy;
 mod secrets;
