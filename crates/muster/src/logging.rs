@@ -14,7 +14,7 @@ use tracing_subscriber::{
 
 /// Starts logging to standard error. A second call (tests) does nothing.
 pub fn start(format: Option<&str>) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = filter("info");
     let layer = layer(format, std::io::stderr, std::io::stderr().is_terminal())?;
     let _ = tracing_subscriber::registry().with(filter).with(layer).try_init();
     Ok(())
@@ -22,9 +22,19 @@ pub fn start(format: Option<&str>) -> anyhow::Result<()> {
 
 /// For subcommands: warnings and errors only, unless `MUSTER_LOG` says otherwise.
 pub fn start_quiet() {
-    let filter = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter = filter("warn");
     let layer = text(std::io::stderr, std::io::stderr().is_terminal());
     let _ = tracing_subscriber::registry().with(filter).with(layer).try_init();
+}
+
+/// `MUSTER_LOG`, else the level given. Whatever it asks for, the database's client does not tell the
+/// values of its statements, which it does when it debugs (threats I3).
+fn filter(default: &str) -> EnvFilter {
+    let asked = EnvFilter::try_from_env("MUSTER_LOG").unwrap_or_else(|_| EnvFilter::new(default));
+    ["tokio_postgres=info", "postgres=info"].into_iter().fold(asked, |filter, quiet| match quiet.parse() {
+        Ok(directive) => filter.add_directive(directive),
+        Err(_) => filter,
+    })
 }
 
 /// What writes events, as `text` (the default) or `json`; coloured only for a terminal.
