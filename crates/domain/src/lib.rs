@@ -10,3 +10,4 @@ pub mod query;
 pub mod reconcile;
 pub mod resolve;
 pub mod roles;
+pub mod rules;

@@ -20,6 +20,7 @@ pub mod jobs;
 pub mod keys;
 pub mod operators;
 pub mod people;
+pub mod rules;
 pub mod scep;
 pub mod sign_in;
 

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use crate::{Error, Result, Row, Tx, TxExt, args};
+use crate::{Error, Result, Row, Tx, TxExt, args, rule_subjects};
 
 /// One device.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -251,11 +251,13 @@ pub fn patch(tx: &mut dyn Tx, tenant: Uuid, id: Uuid, patch: &Patch, now: i64) -
             args![tenant, id, person.as_ref().map(|(id, _)| *id), person.as_ref().map(|(_, name)| name.clone())],
         )?;
     }
+    rule_subjects::mark(tx, tenant, rule_subjects::Kind::Device, id)?;
     Ok(true)
 }
 
 /// Takes a category away from every device that has it; answers how many.
 pub fn forget_category(tx: &mut dyn Tx, tenant: Uuid, category: Uuid, now: i64) -> Result<u64> {
+    rule_subjects::mark_category(tx, tenant, category)?;
     tx.execute(
         "update device set category_id = null, category_name = null, version = version + 1,
                            modified_at = $3
@@ -266,6 +268,7 @@ pub fn forget_category(tx: &mut dyn Tx, tenant: Uuid, category: Uuid, now: i64) 
 
 /// Writes a category's new name on every device that has it; answers how many.
 pub fn rename_category(tx: &mut dyn Tx, tenant: Uuid, category: Uuid, name: &str, now: i64) -> Result<u64> {
+    rule_subjects::mark_category(tx, tenant, category)?;
     tx.execute(
         "update device set category_name = $3, version = version + 1, modified_at = $4
           where tenant_id = $1 and category_id = $2",
@@ -388,7 +391,7 @@ pub fn put(tx: &mut dyn Tx, tenant: Uuid, d: &Device) -> Result<()> {
             d.modified_at
         ],
     )?;
-    Ok(())
+    rule_subjects::mark(tx, tenant, rule_subjects::Kind::Device, d.id)
 }
 
 /// Changes the state of the record and Graph's management state.
@@ -407,5 +410,21 @@ pub fn set_state(
           where tenant_id = $1 and id = $2",
         args![tenant, id, state, management_state, left_at, now],
     )?;
+    rule_subjects::mark(tx, tenant, rule_subjects::Kind::Device, id)?;
     Ok(changed > 0)
+}
+
+/// A page of listed devices by directory id, after the given position, for jobs that walk the directory.
+pub fn page_by_directory_id(tx: &mut dyn Tx, tenant: Uuid, after: Option<Uuid>, limit: i64) -> Result<Vec<Device>> {
+    tx.all(
+        concat!(
+            "select ",
+            columns!(),
+            " from device
+              where tenant_id = $1 and directory_id > $2 and state in ('enrolled', 'leaving')
+              order by directory_id limit $3"
+        ),
+        args![tenant, after.unwrap_or(Uuid::nil()), limit],
+        map,
+    )
 }

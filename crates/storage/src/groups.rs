@@ -81,7 +81,7 @@ fn group(row: &dyn Row) -> Result<Group> {
     })
 }
 
-fn member(row: &dyn Row) -> Result<Member> {
+pub(crate) fn member(row: &dyn Row) -> Result<Member> {
     Ok(Member { kind: MemberKind::parse(&row.text(0)?)?, id: row.id(1)? })
 }
 
@@ -160,6 +160,7 @@ pub fn remove(tx: &mut dyn Tx, tenant: Uuid, id: Uuid) -> Result<bool> {
           where tenant_id = $1 and (group_id = $2 or (member_kind = 'group' and member_id = $2))",
         args![tenant, id],
     )?;
+    crate::membership_rules::remove(tx, tenant, id)?;
     let changed = tx.execute("delete from directory_group where tenant_id = $1 and id = $2", args![tenant, id])?;
     Ok(changed == 1)
 }

@@ -31,7 +31,7 @@ macro_rules! migrations {
 }
 
 /// All steps, in order.
-pub const MIGRATIONS: &[Migration] = migrations![1 "0001_core", 2 "0002_push_certificate"];
+pub const MIGRATIONS: &[Migration] = migrations![1 "0001_core", 2 "0002_push_certificate", 3 "0003_rules"];
 
 /// The reviewed list of tables without row-level security: what must be found before the tenant
 /// is known, and what belongs to the server as a whole. No personal data, no secret in clear.
@@ -58,6 +58,8 @@ const CLUSTERED: &[&str] = &[
     "attempt",
     "fact",
     "detected_app",
+    "membership_rule",
+    "rule_subject",
 ];
 
 /// True for tables outside any tenant, the engine's own catalogues included.

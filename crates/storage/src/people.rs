@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use crate::{Error, Result, Row, Tx, TxExt, args};
+use crate::{Error, Result, Row, Tx, TxExt, args, rule_subjects};
 
 /// One person of the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub fn insert(tx: &mut dyn Tx, tenant: Uuid, person: &Person) -> Result<()> {
             person.modified_at,
         ],
     )?;
-    Ok(())
+    rule_subjects::mark(tx, tenant, rule_subjects::Kind::User, person.id)
 }
 
 /// Writes every field back if nobody else did since `person` was read; false otherwise.
@@ -125,6 +125,9 @@ pub fn update(tx: &mut dyn Tx, tenant: Uuid, person: &Person) -> Result<bool> {
             person.version,
         ],
     )?;
+    if changed == 1 {
+        rule_subjects::mark(tx, tenant, rule_subjects::Kind::User, person.id)?;
+    }
     Ok(changed == 1)
 }
 
@@ -208,5 +211,22 @@ pub fn purge(tx: &mut dyn Tx, tenant: Uuid, deleted_before: i64) -> Result<u64> 
            (select id from person where tenant_id = $1 and deleted_at < $2)",
         args![tenant, deleted_before],
     )?;
+    tx.execute(
+        "delete from rule_subject where tenant_id = $1 and kind = 'user' and id in
+           (select id from person where tenant_id = $1 and deleted_at < $2)",
+        args![tenant, deleted_before],
+    )?;
     tx.execute("delete from person where tenant_id = $1 and deleted_at < $2", args![tenant, deleted_before])
+}
+
+/// A page of living people by id, after the given position, for jobs that walk everybody in chunks.
+pub fn page_by_id(tx: &mut dyn Tx, tenant: Uuid, after: Option<Uuid>, limit: i64) -> Result<Vec<Person>> {
+    tx.all(
+        &format!(
+            "select {COLUMNS} from person
+              where tenant_id = $1 and deleted_at is null and id > $2 order by id limit $3"
+        ),
+        args![tenant, after.unwrap_or(Uuid::nil()), limit],
+        person,
+    )
 }

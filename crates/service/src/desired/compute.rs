@@ -18,6 +18,7 @@ use muster_storage::{
     self as storage, Tx, commands, device_states,
     groups::{self, Member, MemberKind},
     items::{self, Item, state},
+    rule_subjects,
     setting_states::{self, SettingState},
     subjects::{self, Subject},
 };
@@ -25,7 +26,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{CONFIGURATIONS, documents::PreparedDocuments};
-use crate::{Ids, Result, Service, inventory};
+use crate::{Ids, Result, Service, inventory, rules};
 
 /// Differences that one run sends at most; the channel stays dirty for the rest.
 const COMMANDS: usize = 64;
@@ -48,7 +49,7 @@ impl Service {
         self.store
             .write(tenant, move |tx| {
                 let run = Run { tenant, enrollment, now, documents: &documents };
-                Ok(run.compute(tx, &mut ids.clone())?)
+                run.compute(tx, &mut ids.clone())
             })
             .await
     }
@@ -63,16 +64,18 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
-    pub(crate) fn compute(&self, tx: &mut dyn Tx, ids: &mut Ids) -> storage::Result<Computed> {
-        let Some(marks) = device_states::lock(tx, self.tenant, self.enrollment)?.filter(|s| s.is_dirty()) else {
-            return Ok(Computed { queued: 0, settled: true });
-        };
-        let Some(subject) = subjects::of_enrollment(tx, self.tenant, self.enrollment)? else {
-            return Ok(Computed { queued: 0, settled: true });
-        };
+    pub(crate) fn compute(&self, tx: &mut dyn Tx, ids: &mut Ids) -> Result<Computed> {
+        let nothing = Computed { queued: 0, settled: true };
+        let Some(subject) = subjects::of_enrollment(tx, self.tenant, self.enrollment)? else { return Ok(nothing) };
         if subject.state != "enrolled" {
-            return Ok(Computed { queued: 0, settled: true });
+            return Ok(nothing);
         }
+        // A device that has just enrolled, or changed, is in its groups before its policies are chosen.
+        let due = rule_subjects::due_of(tx, self.tenant, subject.device_id, subject.person_id)?;
+        rules::settle::settle(tx, self.tenant, &self.documents.rules, &due, ids, self.now)?;
+        let Some(marks) = device_states::lock(tx, self.tenant, self.enrollment)?.filter(|s| s.is_dirty()) else {
+            return Ok(nothing);
+        };
         let resolved = match channel(&subject) {
             Some(channel) => resolve(&self.applied(tx, &subject)?, &channel),
             None => Vec::new(),

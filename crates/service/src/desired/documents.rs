@@ -22,6 +22,8 @@ pub struct Ready {
 #[derive(Default)]
 pub struct PreparedDocuments {
     kept: Mutex<HashMap<(Uuid, i64), Ready>>,
+    /// Rules of groups, kept by their text.
+    pub rules: crate::rules::ReadRules,
 }
 
 /// Documents kept at most; then the cache starts anew.

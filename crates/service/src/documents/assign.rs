@@ -5,7 +5,7 @@ use muster_storage::{
     Tx, assignments,
     assignments::Assignment,
     groups::{self, MemberKind},
-    outbox,
+    membership_rules, outbox,
 };
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -195,8 +195,11 @@ fn check(tx: &mut dyn Tx, tenant: Uuid, kind: &Kind, wanted: &[NewAssignment]) -
             Target::Group { id, .. } => {
                 groups::by_id(tx, tenant, *id)?
                     .ok_or_else(|| Error::not_found(format!("there is no group with the id {id}")))?;
+                let by_rule =
+                    membership_rules::by_group(tx, tenant, *id)?.is_some_and(|r| r.members == MemberKind::Device);
                 if kind.reach == Reach::People
-                    && groups::transitive_members(tx, tenant, *id)?.iter().any(|m| m.kind == MemberKind::Device)
+                    && (by_rule
+                        || groups::transitive_members(tx, tenant, *id)?.iter().any(|m| m.kind == MemberKind::Device))
                 {
                     return Err(Error::bad_request(format!(
                         "the group {id} holds devices; a {} is decided before there is a device, so it takes groups of users",

@@ -39,6 +39,7 @@ pub const HANDLERS: &[(&str, Handler)] = &[
     (crate::devices::TELL_JOB, |service, job| Box::pin(async move { service.tell_owner_change(job).await })),
     (crate::desired::answers::RETRY, |service, job| Box::pin(async move { service.retry_job(job).await })),
     (crate::documents::MARK_JOB, |service, job| Box::pin(async move { service.run_mark_job(job).await })),
+    (crate::rules::walk::JOB, |service, job| Box::pin(async move { service.run_members_job(job).await })),
     (crate::guard::RELEASE_JOB, |service, job| {
         Box::pin(async move { service.release_all(job.tenant).await.map(|_| ()) })
     }),
@@ -51,6 +52,13 @@ pub const SCHEDULE: &[Periodic] = &[
         every: SECOND,
         exclusive: false,
         run: |service, tenant, now| Box::pin(async move { service.ring_timers(tenant, now).await }),
+    },
+    // Before "dirty": who is in a group decides what a device should have.
+    Periodic {
+        name: "rules",
+        every: SECOND,
+        exclusive: false,
+        run: |service, tenant, _| Box::pin(async move { service.settle_subjects(tenant).await }),
     },
     Periodic {
         name: "dirty",

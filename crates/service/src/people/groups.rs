@@ -4,7 +4,7 @@
 use muster_storage::{
     Tx, assignments, audit, devices, groups,
     groups::{Group, Member, MemberKind},
-    people,
+    membership_rules, people,
 };
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -16,6 +16,7 @@ use super::{
 use crate::{
     Actor, Error, Ids, Result, Service,
     audit::{Act, subject},
+    rules,
 };
 
 /// Members a group takes in one request, as Graph.
@@ -65,13 +66,40 @@ fn merge(document: &str, body: &Map<String, Value>) -> Result<String> {
             document.insert(name.clone(), value.clone());
         }
     }
-    let dynamic = |value: &Value| {
-        value.as_array().is_some_and(|kinds| kinds.iter().any(|kind| kind.as_str() == Some("DynamicMembership")))
-    };
-    if document.get("groupTypes").is_some_and(dynamic) || document.contains_key("membershipRule") {
-        return Err(Error::not_implemented("groups by membership rule are not served yet; add members instead"));
+    if rules::wanted(&document)?.is_some() {
+        document.entry("membershipRuleProcessingState").or_insert_with(|| json!("On"));
+    } else if body.get("membershipRule").is_some_and(|rule| !rule.is_null()) {
+        return Err(Error::bad_request("a group with a membershipRule needs DynamicMembership in groupTypes"));
     }
     Ok(Value::Object(document).to_string())
+}
+
+/// Writes down the rule that a group's document asks for; a changed one is evaluated for everybody.
+fn follow_rule(tx: &mut dyn Tx, tenant: Uuid, group: &Group, ids: &mut Ids, now: i64) -> Result<()> {
+    match rules::wanted(&serde_json::from_str(&group.document).map_err(Error::internal)?)? {
+        Some((members, rule, active)) => {
+            if membership_rules::put(tx, tenant, group.id, members, &rule, active)? {
+                rules::walk::enqueue(tx, tenant, ids.next(), group.id, now)?;
+            }
+        }
+        // An assigned group again: whom the rule brought stays until somebody takes them out.
+        None => {
+            membership_rules::remove(tx, tenant, group.id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to move members of a group that has a rule by hand, as Graph does.
+pub(crate) fn must_be_assigned(tx: &mut dyn Tx, tenant: Uuid, group: Uuid) -> Result<()> {
+    match membership_rules::by_group(tx, tenant, group)? {
+        None => Ok(()),
+        Some(_) => Err(Error::refused(
+            crate::Kind::BadRequest,
+            "Request_BadRequest",
+            "this group's members follow its membershipRule and cannot be changed by hand; change the rule",
+        )),
+    }
 }
 
 /// What a directory id means: a person, a device of the directory, or a group.
@@ -117,6 +145,7 @@ fn resolve(tx: &mut dyn Tx, tenant: Uuid, reference: &str) -> Result<Member> {
 
 /// Adds a member and marks what follows; answers whether it was new.
 pub(crate) fn add(tx: &mut dyn Tx, tenant: Uuid, group: Uuid, member: Member, ids: &mut Ids, now: i64) -> Result<bool> {
+    must_be_assigned(tx, tenant, group)?;
     if member.kind == MemberKind::Group {
         let around = groups::groups_of(tx, tenant, Member { kind: MemberKind::Group, id: group })?;
         if member.id == group || around.contains(&member.id) {
@@ -162,6 +191,7 @@ impl Service {
             .write(tenant, move |tx| {
                 let mut ids = ids.clone();
                 groups::insert(tx, tenant, &group)?;
+                follow_rule(tx, tenant, &group, &mut ids, now)?;
                 for reference in &members {
                     let member = resolve(tx, tenant, reference)?;
                     add(tx, tenant, group.id, member, &mut ids, now)?;
@@ -198,7 +228,15 @@ impl Service {
     pub async fn update_group(&self, actor: &Actor, id: Uuid, body: Map<String, Value>) -> Result<()> {
         let (tenant, now) = (actor.tenant, self.clock.now());
         let before = self.group(tenant, id).await?;
-        let entry = self.group_entry(actor, "Patch", "Change a group", &before, now);
+        let mut entry = self.group_entry(actor, "Patch", "Change a group", &before, now);
+        for name in ["membershipRule", "membershipRuleProcessingState"] {
+            if let Some(new) = body.get(name) {
+                let old = group_view(&before).remove(name);
+                let text = |value: &Value| value.as_str().map(str::to_owned);
+                entry.resources[0].modified.push((name.into(), old.as_ref().and_then(text), text(new)));
+            }
+        }
+        let ids = self.ids(now);
         self.store
             .write(tenant, move |tx| {
                 let mut group = groups::by_id(tx, tenant, id)?.ok_or_else(|| unknown_group(id))?;
@@ -212,6 +250,7 @@ impl Service {
                 if !groups::update(tx, tenant, &group)? {
                     return Err(Error::conflict("the group changed meanwhile; read it again"));
                 }
+                follow_rule(tx, tenant, &group, &mut ids.clone(), now)?;
                 Ok(audit::record(tx, tenant, &entry)?)
             })
             .await
@@ -280,6 +319,7 @@ impl Service {
         let ids = self.ids(now);
         self.store
             .write(tenant, move |tx| {
+                must_be_assigned(tx, tenant, id)?;
                 let removed = groups::remove_member(tx, tenant, id, member)?
                     .ok_or_else(|| Error::not_found(format!("{member} is not a member of this group")))?;
                 mark::member(tx, tenant, removed, &mut ids.clone(), now)?;

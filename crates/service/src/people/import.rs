@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{
-    groups::{add, member_of_directory},
+    groups::{add, member_of_directory, must_be_assigned},
     mark,
     users::{check_principal_name, find_person},
 };
@@ -320,6 +320,9 @@ fn member_row(
         [] => return Ok(Err(Wrong::new(line, "group", "there is no such group"))),
         _ => return Ok(Err(Wrong::new(line, "group", "several groups have this name; use the id"))),
     };
+    if let Err(error) = must_be_assigned(tx, tenant, group) {
+        return wrong(line, "group", error).map(Err);
+    }
     let named = line.get("member").unwrap_or_default();
     let member = match named.parse::<Uuid>() {
         Ok(id) => member_of_directory(tx, tenant, id)?,

@@ -25,13 +25,18 @@ pub(super) fn member(tx: &mut dyn Tx, tenant: Uuid, member: Member, ids: &mut Id
 
 /// Marks the devices of everybody in a group.
 pub(super) fn inside(tx: &mut dyn Tx, tenant: Uuid, group: Uuid, ids: &mut Ids, now: i64) -> Result<()> {
-    let members = groups::transitive_members(tx, tenant, group)?;
+    let found = groups::transitive_members(tx, tenant, group)?;
+    members(tx, tenant, &found, ids, now)
+}
+
+/// Marks the devices of these members.
+pub(crate) fn members(tx: &mut dyn Tx, tenant: Uuid, members: &[Member], ids: &mut Ids, now: i64) -> Result<()> {
     if members.len() > AT_ONCE {
         // By member: the group may be gone when the job runs.
-        return Ok(enqueue_targets(tx, tenant, ids.next(), &Targets::members(&members), now)?);
+        return Ok(enqueue_targets(tx, tenant, ids.next(), &Targets::members(members), now)?);
     }
-    for member in members {
-        one(tx, tenant, member, ids, now)?;
+    for one in members {
+        member(tx, tenant, *one, ids, now)?;
     }
     Ok(())
 }

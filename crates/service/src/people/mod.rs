@@ -9,7 +9,7 @@ mod import;
 mod leavers;
 mod licences;
 mod managed_apple_account;
-mod mark;
+pub(crate) mod mark;
 mod organization;
 pub(crate) mod settings;
 mod tenant_settings;
