@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use muster_pki::Secret;
 use muster_service::{
-    Addresses, Clock, Parts, Random, Service, Settings,
+    Addresses, Clock, MailError, Parts, Random, Service, Settings,
     keys::{KeyFile, Keys, database_is_fresh},
     settings::{AppleSettings, Compat, GuardDefaults, MailSettings},
 };
@@ -199,8 +199,8 @@ impl muster_service::Mail for NoMail {
     fn send<'a>(
         &'a self,
         _: &'a muster_service::MailMessage,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
-        Box::pin(async { Err("no mail server is configured; set mail.url and mail.from".into()) })
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<(), MailError>> + Send + 'a>> {
+        Box::pin(async { Err(MailError::Later("no mail server is configured; set mail.url and mail.from".into())) })
     }
 }
 

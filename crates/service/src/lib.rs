@@ -36,6 +36,6 @@ pub mod testing;
 pub use actor::{Actor, PrincipalKind, RequestContext};
 pub use error::{Error, Kind, Refusal, Result};
 pub use ids::Ids;
-pub use ports::{Clock, Mail, MailMessage, Push, PushError, PushTarget, Random};
+pub use ports::{Clock, Mail, MailError, MailMessage, Push, PushError, PushIdentity, PushTarget, Random};
 pub use service::{Parts, Service};
 pub use settings::{Addresses, Settings};

@@ -91,7 +91,10 @@ pub enum PushError {
     /// Our certificate or topic is refused: all pushes of the tenant fail.
     #[error("the push certificate is refused: {0}")]
     Certificate(String),
-    /// Try again after the given milliseconds, or by own back-off.
+    /// The service cannot be reached or cannot serve anybody.
+    #[error("the push service is not there: {0}")]
+    Down(String),
+    /// Too many pushes to this device: try again after the given milliseconds, or by own back-off.
     #[error("the push service asks to wait: {reason}")]
     Later {
         /// What it said.
@@ -118,8 +121,19 @@ pub struct MailMessage {
     pub text: String,
 }
 
+/// Why a mail was not taken. Texts name no password.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MailError {
+    /// No server, no connection, or a refusal for now: worth another try.
+    #[error("{0}")]
+    Later(String),
+    /// This mail is never taken: there is no such mailbox, or the address is none.
+    #[error("{0}")]
+    Refused(String),
+}
+
 /// Outgoing mail.
 pub trait Mail: Send + Sync {
     /// Hands the mail to the configured server.
-    fn send<'a>(&'a self, message: &'a MailMessage) -> Boxed<'a, Result<(), String>>;
+    fn send<'a>(&'a self, message: &'a MailMessage) -> Boxed<'a, Result<(), MailError>>;
 }

@@ -9,7 +9,7 @@ use std::sync::{
 use muster_storage::testing::TestStore;
 
 use crate::{
-    Addresses, Clock, Mail, MailMessage, Parts, Push, PushError, PushTarget, Random, Service, Settings,
+    Addresses, Clock, Mail, MailError, MailMessage, Parts, Push, PushError, PushTarget, Random, Service, Settings,
     keys::{KeyFile, Keys},
     ports::Boxed,
     settings::{AppleSettings, Compat, GuardDefaults},
@@ -89,16 +89,21 @@ impl Push for RecordedPush {
     }
 }
 
-/// A mail server that remembers.
+/// A mail server that remembers, and refuses what it was told to.
 #[derive(Default)]
 pub struct RecordedMail {
-    /// Every mail, in order.
+    /// Every mail that was taken, in order.
     pub sent: Mutex<Vec<MailMessage>>,
+    /// The answer to every mail from now on; success where none.
+    pub answer: Mutex<Option<MailError>>,
 }
 
 impl Mail for RecordedMail {
-    fn send<'a>(&'a self, message: &'a MailMessage) -> Boxed<'a, Result<(), String>> {
+    fn send<'a>(&'a self, message: &'a MailMessage) -> Boxed<'a, Result<(), MailError>> {
         Box::pin(async move {
+            if let Some(error) = self.answer.lock().expect("no test panics while it holds this").clone() {
+                return Err(error);
+            }
             self.sent.lock().expect("no test panics while it holds this").push(message.clone());
             Ok(())
         })

@@ -74,6 +74,15 @@ pub fn enqueue(tx: &mut dyn Tx, new: &NewJob<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Jobs of a kind that wait for a later time run now: what held them up is gone.
+pub fn hasten(tx: &mut dyn Tx, tenant: Uuid, kind: &str, now: i64) -> Result<u64> {
+    tx.execute(
+        "update job set run_at = $3
+          where tenant_id = $1 and kind = $2 and run_at > $3 and claim is null and set_aside_at is null",
+        args![tenant, kind, now],
+    )
+}
+
 /// Claims up to `limit` due jobs for `lease` milliseconds; jobs whose claim ran out are due again.
 /// `claim` names the lease: completion must present it.
 pub fn claim(tx: &mut dyn Tx, claim: Uuid, now: i64, lease: i64, limit: i64) -> Result<Vec<Job>> {

@@ -13,7 +13,7 @@ use muster_storage::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{Error, Ids, MailMessage, Result, Service, apple::push_soon};
+use crate::{Error, Ids, MailError, MailMessage, Result, Service, apple::push_soon};
 
 /// Kind of the job that mails.
 pub const MAIL_JOB: &str = "mail";
@@ -151,11 +151,28 @@ fn notify(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, action: &Action, device:
 }
 
 impl Service {
-    /// Sends the mail of a job; the job runs again where the mail server does not take it.
+    /// Sends the mail of a job.
     pub(crate) async fn mail_job(&self, job: Job) -> Result<()> {
         let payload: Value = serde_json::from_str(&job.payload).map_err(Error::internal)?;
         let text = |name: &str| payload.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let message = MailMessage { to: text("to"), subject: text("subject"), text: text("text") };
-        self.mail.send(&message).await.map_err(Error::internal)
+        self.send_mail(job.tenant, &message).await
+    }
+
+    /// Sends a mail of a job: an error, and with it another run, where the mail server does not take it
+    /// for now. One that is never taken is told to administrators instead, without what it says.
+    pub(crate) async fn send_mail(&self, tenant: Uuid, message: &MailMessage) -> Result<()> {
+        match self.mail.send(message).await {
+            Ok(()) => Ok(()),
+            Err(MailError::Later(why)) => Err(Error::internal(why)),
+            Err(MailError::Refused(why)) => {
+                let now = self.clock.now();
+                let (event, body) = (self.random.id(now), json!({ "to": message.to, "error": why }).to_string());
+                let tell = move |tx: &mut dyn Tx| {
+                    muster_storage::outbox::emit(tx, tenant, event, "mailRefused", "mail", None, &body, now)
+                };
+                Ok(self.store.write(tenant, tell).await?)
+            }
+        }
     }
 }

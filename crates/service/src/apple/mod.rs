@@ -34,6 +34,9 @@ mod model;
 mod note;
 mod push;
 pub mod push_certificate;
+mod push_pause;
+#[cfg(test)]
+mod push_tests;
 mod raw;
 mod renewal;
 mod seen;
@@ -57,6 +60,7 @@ pub struct Memory {
     identities: identity::Known,
     seen: seen::Seen,
     push_identities: Mutex<HashMap<Uuid, Arc<PushIdentity>>>,
+    push_pauses: push_pause::Pauses,
 }
 
 impl Memory {

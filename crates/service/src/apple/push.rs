@@ -7,9 +7,10 @@ use serde::Deserialize;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::push_pause::Because;
 use crate::{
     Error, Ids, PushError, PushTarget, Result, Service,
-    settings::{HOUR, MINUTE, SECOND},
+    settings::{MINUTE, SECOND},
 };
 
 /// Kind of the push job.
@@ -120,10 +121,23 @@ impl Service {
             return Ok(Pushed::Done);
         }
         let as_of = found.push_changed_at.unwrap_or(0);
-        let identity = self.push_identity(tenant, &certificate).await?;
-        let target = PushTarget { tenant, topic, token, magic, identity };
-        let answer = self.push.push(&target).await;
+        let version = certificate.modified_at;
+        let pauses = &self.apple.push_pauses;
+        if let Some(at) = pauses.wait(tenant, version, self.clock.now()) {
+            return Ok(Pushed::Again(at));
+        }
+        let answer = match certificate.not_after.is_some_and(|ends| ends <= self.clock.now()) {
+            // Nobody would take it; without a try the service is not to blame.
+            true => Err(PushError::Certificate("it has expired; renew it with the same Apple Account".into())),
+            false => {
+                let identity = self.push_identity(tenant, &certificate).await?;
+                self.push.push(&PushTarget { tenant, topic, token, magic, identity }).await
+            }
+        };
         let now = self.clock.now();
+        if !matches!(answer, Err(PushError::Down(_) | PushError::Certificate(_))) {
+            pauses.end(tenant);
+        }
         match answer {
             Ok(()) => {
                 self.push_state(tenant, enrollment, "reachable", as_of).await?;
@@ -141,13 +155,24 @@ impl Service {
                 Ok(Pushed::Done)
             }
             Err(PushError::Certificate(reason)) => {
-                self.push_alert(tenant, "pushCertificateRefused", None, &reason, now).await?;
-                Ok(Pushed::Again(self.spread(now + HOUR, enrollment, 10 * MINUTE)))
+                let (at, new) = pauses.start(tenant, version, Because::Certificate, now);
+                if new {
+                    self.push_alert(tenant, "pushCertificateRefused", None, &reason, now).await?;
+                }
+                Ok(Pushed::Again(at))
+            }
+            Err(PushError::Down(reason)) => {
+                let (at, new) = pauses.start(tenant, version, Because::Down, now);
+                tracing::warn!(%tenant, reason, "the push service is not there; pushes wait");
+                if new {
+                    self.push_alert(tenant, "pushServiceDown", None, &reason, now).await?;
+                }
+                Ok(Pushed::Again(at))
             }
             Err(PushError::Later { after, .. }) => {
                 let step = (10 * SECOND) << attempt.clamp(1, 9);
                 let wait = after.unwrap_or(step.min(30 * MINUTE)).max(SECOND);
-                // Spread over as much again: an outage that ends is not answered by a herd.
+                // Spread over as much again: what was refused together does not come back together.
                 Ok(Pushed::Again(self.spread(now + wait, enrollment, wait)))
             }
         }

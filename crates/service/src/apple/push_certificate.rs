@@ -195,6 +195,8 @@ impl Service {
                     return Err(Error::conflict("somebody else changed the push certificate meanwhile; look again"));
                 }
                 push_certificates::put(tx, tenant, &push)?;
+                // Pushes that the former certificate held up go now.
+                muster_storage::jobs::hasten(tx, tenant, super::PUSH_JOB, now)?;
                 Ok(muster_storage::audit::record(tx, tenant, &entry)?)
             })
             .await?;

@@ -94,7 +94,7 @@ impl Apns {
             .header("apns-expiration", expires.to_string())
             .header("content-type", "application/json")
             .body(wire::encode(&target.magic));
-        let answer = request.send().await.map_err(|error| later(&error.without_url().to_string(), None))?;
+        let answer = request.send().await.map_err(|error| PushError::Down(chain(&error.without_url())))?;
         let status = answer.status().as_u16();
         if status == 200 {
             return Ok(());
@@ -106,8 +106,10 @@ impl Apns {
     }
 }
 
-fn later(reason: &str, after: Option<i64>) -> PushError {
-    PushError::Later { reason: reason.to_owned(), after }
+/// What a transport error says, down to its cause.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// What an error answer means for us.
@@ -130,7 +132,8 @@ fn meaning(status: u16, failure: &wire::Failure, after: Option<i64>) -> PushErro
             | "ExpiredProviderToken",
         )
         | (403, _) => PushError::Certificate(failure.reason.clone()),
-        (_, reason) => later(&format!("{status} {reason}"), after),
+        (500.., reason) => PushError::Down(format!("{status} {reason}")),
+        (_, reason) => PushError::Later { reason: format!("{status} {reason}"), after },
     }
 }
 
@@ -158,8 +161,9 @@ mod tests {
             meaning(429, &failure("TooManyRequests", None), Some(5)),
             PushError::Later { after: Some(5), .. }
         ));
-        for status in [400, 500, 503] {
-            assert!(matches!(meaning(status, &failure("", None), None), PushError::Later { .. }));
+        assert!(matches!(meaning(400, &failure("", None), None), PushError::Later { .. }));
+        for status in [500, 503] {
+            assert!(matches!(meaning(status, &failure("", None), None), PushError::Down(_)));
         }
     }
 }

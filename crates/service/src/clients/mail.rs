@@ -9,7 +9,7 @@ use lettre::{
     transport::smtp::client::{Certificate, Tls, TlsParameters},
 };
 
-use crate::{Mail, MailMessage, ports::Boxed, settings::MailSettings};
+use crate::{Mail, MailError, MailMessage, ports::Boxed, settings::MailSettings};
 
 /// A server that does not answer in this time has failed.
 const TIMEOUT: Duration = Duration::from_secs(15);
@@ -72,17 +72,24 @@ fn is_here(host: &str) -> bool {
 }
 
 impl Mail for SmtpMail {
-    fn send<'a>(&'a self, message: &'a MailMessage) -> Boxed<'a, Result<(), String>> {
+    fn send<'a>(&'a self, message: &'a MailMessage) -> Boxed<'a, Result<(), MailError>> {
         Box::pin(async move {
-            let to: Mailbox = message.to.parse().map_err(|_| "the recipient is not a mail address".to_owned())?;
+            let refused = |why: String| MailError::Refused(why);
+            let to: Mailbox = message.to.parse().map_err(|_| refused("the recipient is not a mail address".into()))?;
             let mail = Message::builder()
                 .from(self.from.clone())
                 .to(to)
                 .subject(&message.subject)
                 .header(ContentType::TEXT_PLAIN)
                 .body(message.text.clone())
-                .map_err(|error| format!("the mail cannot be written: {error}"))?;
-            self.transport.send(mail).await.map(|_| ()).map_err(|error| format!("the mail server refused: {error}"))
+                .map_err(|error| refused(format!("the mail cannot be written: {error}")))?;
+            self.transport.send(mail).await.map(|_| ()).map_err(|error| match error.status() {
+                // What the server says of this mail; 53x is about us signing in, which others mend.
+                Some(code) if error.is_permanent() && !(530..=538).contains(&u16::from(code)) => {
+                    refused(format!("the mail server refused: {error}"))
+                }
+                _ => MailError::Later(format!("the mail server did not take it: {error}")),
+            })
         })
     }
 }

@@ -39,9 +39,6 @@ impl Service {
                 person.display_name, device.name
             ),
         };
-        if let Err(error) = self.mail.send(&message).await {
-            tracing::warn!(%error, "the mail about an ownership change was not sent");
-        }
-        Ok(())
+        self.send_mail(tenant, &message).await
     }
 }

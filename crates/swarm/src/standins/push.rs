@@ -31,6 +31,20 @@ pub enum Scripted {
     Unavailable,
     /// The connection is closed by GOAWAY, the push is answered before.
     GoAway,
+    /// The connection is cut before the answer; the push is not delivered.
+    Cut,
+}
+
+/// How the service is as a whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Weather {
+    /// Every push is taken.
+    #[default]
+    Fine,
+    /// Every push is answered 503.
+    Refusing,
+    /// No push is answered.
+    Silent,
 }
 
 /// A push that arrived.
@@ -51,7 +65,7 @@ struct State {
     waiting: HashMap<Vec<u8>, mpsc::UnboundedSender<String>>,
     stored: HashMap<Vec<u8>, String>,
     script: HashMap<Vec<u8>, VecDeque<Scripted>>,
-    outage: bool,
+    weather: Weather,
     pushed: Vec<Pushed>,
     connections: u32,
 }
@@ -163,9 +177,9 @@ impl PushService {
         lock(&self.state).script.entry(token.to_vec()).or_default().push_back(answer);
     }
 
-    /// All pushes are answered 503 while this is on.
-    pub fn outage(&self, on: bool) {
-        lock(&self.state).outage = on;
+    /// Changes how all pushes fare from now on.
+    pub fn weather(&self, weather: Weather) {
+        lock(&self.state).weather = weather;
     }
 
     /// Pushes since the last call.
@@ -212,12 +226,24 @@ async fn serve(
     state: Arc<Mutex<State>>,
     arrived: Arc<Notify>,
 ) {
-    let leave = Arc::new(Notify::new());
-    let (leaving, topic) = (leave.clone(), Arc::new(topic));
+    let (leave, cut) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (leaving, cutting, topic) = (leave.clone(), cut.clone(), Arc::new(topic));
     let service = service_fn(move |request| {
-        let (state, arrived, leave, topic) = (state.clone(), arrived.clone(), leave.clone(), topic.clone());
+        let (state, arrived, topic) = (state.clone(), arrived.clone(), topic.clone());
+        let (leave, cut) = (leave.clone(), cut.clone());
         async move {
-            let response = answer(request, &topic, &state, &leave).await;
+            let response = match answer(request, &topic, &state).await {
+                Said::Answer(response) => response,
+                Said::AnswerAndLeave(response) => {
+                    leave.notify_one();
+                    response
+                }
+                Said::Cut => {
+                    cut.notify_one();
+                    std::future::pending().await
+                }
+                Said::Nothing => std::future::pending().await,
+            };
             arrived.notify_waiters();
             Ok::<_, std::convert::Infallible>(response)
         }
@@ -227,6 +253,7 @@ async fn serve(
     tokio::pin!(connection);
     tokio::select! {
         _ = &mut connection => {}
+        () = cutting.notified() => {}
         () = leaving.notified() => {
             connection.as_mut().graceful_shutdown();
             // The client sees GOAWAY; what it still says is answered.
@@ -235,38 +262,54 @@ async fn serve(
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    topic: &str,
-    state: &Mutex<State>,
-    leave: &Notify,
-) -> Response<Full<Bytes>> {
+/// What becomes of a push.
+enum Said {
+    Answer(Response<Full<Bytes>>),
+    AnswerAndLeave(Response<Full<Bytes>>),
+    Cut,
+    Nothing,
+}
+
+async fn answer(request: Request<Incoming>, topic: &str, state: &Mutex<State>) -> Said {
+    let refuse = |status, reason| Said::Answer(refuse(status, reason, None));
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let named = header("apns-topic").unwrap_or_else(|| topic.to_owned());
     let push_type = header("apns-push-type");
     let body = Limited::new(request.into_body(), 4096).collect().await.map(|body| body.to_bytes());
     if method != "POST" {
-        return refuse(405, "MethodNotAllowed", None);
+        return refuse(405, "MethodNotAllowed");
     }
     let Some(token) = path.strip_prefix("/3/device/").and_then(|token| hex::decode(token).ok()) else {
-        return refuse(400, "BadDeviceToken", None);
+        return refuse(400, "BadDeviceToken");
     };
     if named != topic {
-        return refuse(400, "TopicDisallowed", None);
+        return refuse(400, "TopicDisallowed");
     }
     if push_type.is_some_and(|kind| kind != "mdm") {
-        return refuse(400, "InvalidPushType", None);
+        return refuse(400, "InvalidPushType");
     }
     let body = body.ok().and_then(|body| serde_json::from_slice::<serde_json::Value>(&body).ok());
     let magic = body.as_ref().and_then(|body| body.get("mdm")?.as_str().map(str::to_owned));
     let alone = body.as_ref().and_then(|body| body.as_object()).is_some_and(|body| body.len() == 1);
-    let (Some(magic), true) = (magic, alone) else { return refuse(400, "PayloadEmpty", None) };
+    let (Some(magic), true) = (magic, alone) else { return refuse(400, "PayloadEmpty") };
 
-    let mut state = lock(state);
+    taken(&mut lock(state), token, named, magic)
+}
+
+/// The answer to a push that is in order.
+fn taken(state: &mut State, token: Vec<u8>, topic: String, magic: String) -> Said {
+    match state.weather {
+        Weather::Silent => return Said::Nothing,
+        Weather::Refusing => {
+            state.pushed.push(Pushed { token, topic, magic, status: 503 });
+            return Said::Answer(refuse(503, "ServiceUnavailable", None));
+        }
+        Weather::Fine => {}
+    }
     let scripted = state.script.get_mut(&token).and_then(VecDeque::pop_front);
     let response = match scripted {
-        _ if state.outage => refuse(503, "ServiceUnavailable", None),
+        Some(Scripted::Cut) => return Said::Cut,
         Some(Scripted::Unregistered(since)) => refuse(410, "Unregistered", Some(since)),
         Some(Scripted::BadDeviceToken) => refuse(400, "BadDeviceToken", None),
         Some(Scripted::BadCertificate) => refuse(403, "BadCertificate", None),
@@ -276,14 +319,13 @@ async fn answer(
             response.headers_mut().insert("retry-after", seconds.into());
             response
         }
-        Some(Scripted::GoAway) => {
-            leave.notify_one();
-            delivered(&mut state, &token, &magic)
-        }
-        None => delivered(&mut state, &token, &magic),
+        Some(Scripted::GoAway) | None => delivered(state, &token, &magic),
     };
-    state.pushed.push(Pushed { token, topic: named, magic, status: response.status().as_u16() });
-    response
+    state.pushed.push(Pushed { token, topic, magic, status: response.status().as_u16() });
+    match scripted {
+        Some(Scripted::GoAway) => Said::AnswerAndLeave(response),
+        _ => Said::Answer(response),
+    }
 }
 
 /// Hands over, or stores the newest where the device is away.

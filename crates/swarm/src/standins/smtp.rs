@@ -39,10 +39,24 @@ impl Received {
     }
 }
 
+/// How recipients are answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recipients {
+    /// Taken.
+    #[default]
+    Taken,
+    /// 450: not now.
+    Later,
+    /// 550: there is no such mailbox.
+    Unknown,
+}
+
 #[derive(Default)]
 struct State {
     mails: Vec<Received>,
-    refusing: bool,
+    recipients: Recipients,
+    login: Option<(String, String)>,
+    heard: Vec<String>,
 }
 
 /// The mail server.
@@ -97,9 +111,19 @@ impl MailServer {
         std::mem::take(&mut self.state.lock().expect("no panic holds this lock").mails)
     }
 
-    /// Every recipient is refused with 450 while this is on.
-    pub fn refuse(&self, on: bool) {
-        self.state.lock().expect("no panic holds this lock").refusing = on;
+    /// Answers recipients in a certain way from now on.
+    pub fn recipients(&self, answer: Recipients) {
+        self.state.lock().expect("no panic holds this lock").recipients = answer;
+    }
+
+    /// Takes mail only from who signs in so, and only on an encrypted connection.
+    pub fn require_login(&self, user: &str, password: &str) {
+        self.state.lock().expect("no panic holds this lock").login = Some((user.to_owned(), password.to_owned()));
+    }
+
+    /// Every line that came over a connection before it was encrypted.
+    pub fn heard_in_the_open(&self) -> Vec<String> {
+        self.state.lock().expect("no panic holds this lock").heard.clone()
     }
 
     /// Waits for the next mail.
@@ -131,11 +155,19 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     arrived: &Notify,
 ) -> std::io::Result<bool> {
     let (mut from, mut to) = (String::new(), Vec::new());
+    let login = state.lock().expect("no panic holds this lock").login.clone();
+    let mut welcome = login.is_none();
     loop {
         let Some(line) = read_line(stream).await? else { return Ok(false) };
+        if !encrypted {
+            state.lock().expect("no panic holds this lock").heard.push(line.clone());
+        }
         let upper = line.to_ascii_uppercase();
         let verb = upper.split([' ', ':']).next().unwrap_or_default();
         match verb {
+            "EHLO" if encrypted && login.is_some() => {
+                say(stream, "250-localhost\r\n250-8BITMIME\r\n250-AUTH PLAIN\r\n250 SMTPUTF8").await?;
+            }
             "EHLO" if encrypted => say(stream, "250-localhost\r\n250-8BITMIME\r\n250 SMTPUTF8").await?,
             "EHLO" => say(stream, "250-localhost\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 STARTTLS").await?,
             "HELO" => say(stream, "250 localhost").await?,
@@ -143,15 +175,21 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
                 say(stream, "220 go ahead").await?;
                 return Ok(true);
             }
+            "AUTH" if encrypted => {
+                welcome = login.as_ref().is_some_and(|login| plain(&line).as_ref() == Some(login));
+                say(stream, if welcome { "235 welcome" } else { "535 5.7.8 not with these credentials" }).await?;
+            }
+            "MAIL" if !welcome => say(stream, "530 5.7.0 sign in first").await?,
             "MAIL" => {
                 (from, to) = (address(&line), Vec::new());
                 say(stream, "250 ok").await?;
             }
             "RCPT" => {
-                let refusing = state.lock().expect("no panic holds this lock").refusing;
-                match refusing {
-                    true => say(stream, "450 try again later").await?,
-                    false => {
+                let recipients = state.lock().expect("no panic holds this lock").recipients;
+                match recipients {
+                    Recipients::Later => say(stream, "450 try again later").await?,
+                    Recipients::Unknown => say(stream, "550 5.1.1 no such mailbox").await?,
+                    Recipients::Taken => {
                         to.push(address(&line));
                         say(stream, "250 ok").await?;
                     }
@@ -198,6 +236,15 @@ async fn read_line<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut BufReader<S>)
         bytes.pop();
     }
     Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// User and password of `AUTH PLAIN` (RFC 4616).
+fn plain(line: &str) -> Option<(String, String)> {
+    use base64::Engine as _;
+    let (_, encoded) = line.rsplit_once(' ')?;
+    let text = String::from_utf8(base64::engine::general_purpose::STANDARD.decode(encoded).ok()?).ok()?;
+    let mut parts = text.split('\0').skip(1).map(str::to_owned);
+    Some((parts.next()?, parts.next()?))
 }
 
 fn address(line: &str) -> String {
