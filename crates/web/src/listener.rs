@@ -13,8 +13,12 @@ use std::{
     time::Duration,
 };
 
-use axum::{body::Body, extract::Request};
-use hyper::body::Incoming;
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    extract::Request,
+    http::{Version, header},
+};
+use hyper::body::{Frame, Incoming, SizeHint};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -51,6 +55,11 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const HEADER: Duration = Duration::from_secs(30);
 /// A connection without a byte in either direction is closed after this time.
 const IDLE: Duration = Duration::from_secs(60);
+/// What a client sends behind its answer is read and thrown away while it keeps coming, for this time,
+/// and up to so many bytes.
+const LINGER: Duration = Duration::from_secs(10);
+const LINGER_PAUSE: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 32 * 1024 * 1024;
 /// Most bytes of a request's header.
 const HEADER_BYTES: u32 = 16 * 1024;
 
@@ -229,7 +238,10 @@ where
         tokio::spawn(async move {
             let Some((door, peer, shell, stream)) = accepted.await else { return };
             let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-                let request: Request = request.map(Body::new);
+                // Over HTTP/2 a reset stream says enough, and who asked with Expect waits for our word.
+                let lingers =
+                    request.version() < Version::HTTP_2 && !request.headers().contains_key(header::EXPECT);
+                let request: Request = request.map(|body| Body::new(Lingering { body: Some(body), lingers }));
                 shell.clone().answer(door, peer.clone(), request)
             });
             let builder = builder();
@@ -260,6 +272,49 @@ fn builder() -> Builder<TokioExecutor> {
         .initial_stream_window_size(64 * 1024)
         .initial_connection_window_size(128 * 1024);
     builder
+}
+
+/// A request body that is read on and thrown away when the answer needed no more of it: a client that
+/// is still sending would otherwise see its connection reset instead of the answer (RFC 9112 section
+/// 9.6). Holds one frame at a time.
+struct Lingering {
+    body: Option<Incoming>,
+    lingers: bool,
+}
+
+impl HttpBody for Lingering {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut self.body {
+            Some(body) => Pin::new(body).poll_frame(cx),
+            None => Poll::Ready(None),
+        }
+    }
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map(HttpBody::size_hint).unwrap_or_default()
+    }
+}
+
+impl Drop for Lingering {
+    fn drop(&mut self) {
+        let Some(mut body) = self.body.take().filter(|body| self.lingers && !body.is_end_stream()) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(tokio::time::timeout(LINGER, async move {
+            let mut left = LINGER_BYTES;
+            loop {
+                let next = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
+                let Ok(Some(Ok(frame))) = tokio::time::timeout(LINGER_PAUSE, next).await else { break };
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                let Some(less) = left.checked_sub(length) else { break };
+                left = less;
+            }
+        }));
+    }
 }
 
 /// A stream that ends when no byte moved in either direction for [`IDLE`].

@@ -217,3 +217,18 @@ async fn d4_methods_are_not_overridden_by_a_header() {
     let request = "DELETE /healthz HTTP/1.1\r\nHost: admin.test\r\nConnection: close\r\n\r\n";
     assert_eq!(server.status("admin.test", request).await, 405);
 }
+
+#[tokio::test]
+async fn e6_a_client_that_is_still_sending_reads_its_413() {
+    let server = start().await;
+    let (mut stream, size) = (server.connect("admin.test", None).await.unwrap(), 4 * 1024 * 1024);
+    let head = format!("POST /signin HTTP/1.1\r\nHost: admin.test\r\nContent-Length: {size}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // Like most clients: everything is sent before anything is read.
+    stream.write_all(&vec![b'a'; size]).await.unwrap();
+    stream.write_all(get("/healthz", "admin.test", "").as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(answer.contains("HTTP/1.1 200"), "the connection goes on behind what was thrown away: {answer}");
+}

@@ -177,6 +177,9 @@ fn read_options(query: &str) -> Result<Vec<(String, String)>, Problem> {
         if key.trim().is_empty() || value.trim().is_empty() {
             continue;
         }
+        if value.contains('\0') {
+            return Err(bad("a query option contains the character U+0000"));
+        }
         let lower = key.trim().to_ascii_lowercase();
         let system = lower.strip_prefix('$').map(str::to_owned);
         let key = match (&system, KNOWN.contains(&lower.as_str())) {
@@ -274,5 +277,6 @@ mod tests {
         let refused = parse(&"/beta/users?$apply=groupby".parse().unwrap()).unwrap_err();
         assert_eq!(refused.status, StatusCode::NOT_IMPLEMENTED);
         assert!(refused.message.contains("$apply"));
+        assert!(parse(&"/beta/users?$filter=a+eq+'%00'".parse().unwrap()).is_err(), "no database text has a NUL");
     }
 }

@@ -1,5 +1,5 @@
 //! The JSON guard of the API: what ordinary parsers let pass and two readers could read differently
-//! is refused here. Repeated keys, nesting deeper than 64, numbers that do not fit, lone surrogates.
+//! is refused here. Repeated keys, nesting deeper than 64, numbers that do not fit, lone surrogates, NUL.
 
 use std::fmt;
 
@@ -11,6 +11,8 @@ const MAX_DEPTH: usize = 64;
 
 /// Reads one JSON value from bytes, or says why not.
 pub fn parse(bytes: &[u8]) -> Result<Value, String> {
+    // Windows PowerShell begins files with a byte order mark (RFC 8259 section 8.1 lets readers ignore it).
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if too_deep(bytes) {
         return Err(format!("the JSON body is nested deeper than {MAX_DEPTH} levels"));
     }
@@ -76,11 +78,15 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_f64<E: de::Error>(self, value: f64) -> Result<Value, E> {
         Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
     }
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::String(value.to_owned()))
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<Value, E> {
+        self.visit_string(value.to_owned())
     }
-    fn visit_string<E>(self, value: String) -> Result<Value, E> {
-        Ok(Value::String(value))
+    fn visit_string<E: de::Error>(self, value: String) -> Result<Value, E> {
+        // PostgreSQL's text has no NUL, and programs in C end there.
+        match value.contains('\0') {
+            true => Err(E::custom("a text contains the character U+0000")),
+            false => Ok(Value::String(value)),
+        }
     }
     fn visit_unit<E>(self) -> Result<Value, E> {
         Ok(Value::Null)
@@ -115,6 +121,8 @@ mod tests {
         assert!(parse(br#"{"a": [{"b": 1, "b": 1}]}"#).is_err());
         assert!(parse(b"1e400").is_err());
         assert!(parse(br#""\ud800""#).is_err());
+        assert!(parse(br#"{"a": "b\u0000c"}"#).unwrap_err().contains("U+0000"));
+        assert!(parse(b"\xef\xbb\xbf{}").is_ok(), "a byte order mark is no part of the text");
         assert!(parse(br#"{"a": 1} {"b": 2}"#).is_err());
         let deep = |n: usize| "[".repeat(n) + &"]".repeat(n);
         assert!(parse(deep(64).as_bytes()).is_ok());
