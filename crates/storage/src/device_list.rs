@@ -1,12 +1,14 @@
 //! The list of devices: filters and orders of the API as SQL. Every value is a bound parameter and
-//! every column comes from the table below, so that no text of a request becomes part of a statement.
+//! every column comes from the table of `device_columns`, so that no text of a request becomes part of a statement.
 
 use muster_domain::query::{After, Compare, Filter, Literal, Order, Property, TextTest};
 use serde_json::Value as Json;
 use uuid::Uuid;
 
+pub use crate::device_columns::{Surface, Unsupported};
 use crate::{
     Error, Result, Tx, TxExt, Value, args,
+    device_columns::{FOUND, Kind, WALKED, column, tested},
     devices::{Device, columns, map},
 };
 
@@ -16,133 +18,6 @@ macro_rules! listed {
     () => {
         "tenant_id = $1 and state in ('enrolled', 'leaving')"
     };
-}
-
-/// How a column compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// Text without regard to letter case, lowered by each row that is looked at.
-    Text,
-    /// Text that stands lowered in a column of its own: an index finds it.
-    Key,
-    /// A word of an enum.
-    Word,
-    /// uuid
-    Id,
-    /// unix ms
-    Time,
-    /// bigint
-    Int,
-    /// boolean
-    Bool,
-}
-
-impl Kind {
-    fn is_text(self) -> bool {
-        matches!(self, Kind::Text | Kind::Key | Kind::Word)
-    }
-
-    /// What the column compares with; ASCII only, as `lower()` on both engines.
-    fn text(self, text: &str) -> Value {
-        Value::Text(if self == Kind::Word { text.to_owned() } else { text.to_ascii_lowercase() })
-    }
-}
-
-/// Property of managedDevice -> column. What is missing here cannot be filtered or sorted by.
-const COLUMNS: &[(&str, &str, Kind)] = &[
-    ("id", "id", Kind::Id),
-    ("deviceName", "name_key", Kind::Key),
-    ("managedDeviceName", "managed_device_name", Kind::Text),
-    ("userId", "person_id", Kind::Id),
-    ("userPrincipalName", "user_principal_name_key", Kind::Key),
-    ("emailAddress", "user_principal_name_key", Kind::Key),
-    ("operatingSystem", "operating_system", Kind::Text),
-    ("osVersion", "os_version", Kind::Text),
-    ("manufacturer", "manufacturer", Kind::Text),
-    ("model", "model", Kind::Text),
-    ("serialNumber", "serial_number_key", Kind::Key),
-    ("udid", "udid", Kind::Text),
-    ("imei", "imei", Kind::Text),
-    ("managedDeviceOwnerType", "owner_type", Kind::Word),
-    ("ownerType", "owner_type", Kind::Word),
-    ("deviceEnrollmentType", "enrollment_type", Kind::Word),
-    ("enrollmentProfileName", "enrollment_profile_name", Kind::Text),
-    ("managementState", "management_state", Kind::Word),
-    ("complianceState", "compliance_state", Kind::Word),
-    ("isSupervised", "is_supervised", Kind::Bool),
-    ("isEncrypted", "is_encrypted", Kind::Bool),
-    ("deviceCategoryDisplayName", "category_name", Kind::Text),
-    ("azureADDeviceId", "azure_ad_device_id", Kind::Id),
-    ("azureActiveDirectoryDeviceId", "azure_ad_device_id", Kind::Id),
-    ("enrolledDateTime", "enrolled_at", Kind::Time),
-    ("lastSyncDateTime", "last_sync_at", Kind::Time),
-    ("managementCertificateExpirationDate", "certificate_expires_at", Kind::Time),
-    ("freeStorageSpaceInBytes", "free_bytes", Kind::Int),
-    ("totalStorageSpaceInBytes", "total_bytes", Kind::Int),
-    ("notes", "notes", Kind::Text),
-];
-
-/// Property of the directory's device (`/devices`) -> column.
-const DIRECTORY: &[(&str, &str, Kind)] = &[
-    ("id", "directory_id", Kind::Id),
-    ("deviceId", "azure_ad_device_id", Kind::Id),
-    ("displayName", "name_key", Kind::Key),
-    ("operatingSystem", "operating_system", Kind::Text),
-    ("operatingSystemVersion", "os_version", Kind::Text),
-    ("manufacturer", "manufacturer", Kind::Text),
-    ("model", "model", Kind::Text),
-    ("deviceOwnership", "owner_type", Kind::Text),
-    ("enrollmentProfileName", "enrollment_profile_name", Kind::Text),
-    ("deviceCategory", "category_name", Kind::Text),
-    ("approximateLastSignInDateTime", "last_sync_at", Kind::Time),
-    ("registrationDateTime", "enrolled_at", Kind::Time),
-];
-
-/// Columns by whose indexes the list can be walked.
-const WALKED: &[&str] = &["id", "directory_id", "name_key", "user_principal_name_key", "last_sync_at", "enrolled_at"];
-
-/// Columns whose index finds the few rows of one value.
-const FOUND: &[&str] = &[
-    "id",
-    "directory_id",
-    "azure_ad_device_id",
-    "person_id",
-    "name_key",
-    "user_principal_name_key",
-    "serial_number_key",
-];
-
-/// Whose names a filter uses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Surface {
-    /// managedDevice
-    #[default]
-    Managed,
-    /// device of the directory
-    Directory,
-}
-
-/// What cannot be asked, in words for the caller.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unsupported {
-    /// A property that is no column.
-    #[error("devices cannot be filtered or sorted by '{0}'")]
-    Property(String),
-    /// An operator that this property does not take, or a literal of another type.
-    #[error("the test on '{0}' does not fit its type")]
-    Test(String),
-}
-
-fn column(surface: Surface, property: &str) -> std::result::Result<(&'static str, Kind), Unsupported> {
-    let columns = match surface {
-        Surface::Managed => COLUMNS,
-        Surface::Directory => DIRECTORY,
-    };
-    columns
-        .iter()
-        .find(|(name, _, _)| *name == property)
-        .map(|(_, column, kind)| (*column, *kind))
-        .ok_or_else(|| Unsupported::Property(property.to_owned()))
 }
 
 /// A condition whose text is made of fixed pieces only.
@@ -244,11 +119,7 @@ fn write(surface: Surface, filter: &Filter, out: &mut Condition) -> std::result:
             Ok(())
         }
         Filter::IsOf(name) => {
-            let own = match surface {
-                Surface::Managed => "managedDevice",
-                Surface::Directory => "device",
-            };
-            out.push(if name == own { "1 = 1" } else { "1 = 0" });
+            out.push(if name == surface.entity() { "1 = 1" } else { "1 = 0" });
             Ok(())
         }
         Filter::Any(property, _) => Err(Unsupported::Property(property.name())),
@@ -290,8 +161,8 @@ fn join(
 
 fn plain(surface: Surface, property: &Property) -> std::result::Result<(&'static str, Kind), Unsupported> {
     match (&property.cast, property.path.as_slice()) {
-        (None, [name]) => column(surface, name),
-        (Some(cast), [name]) if cast == "managedDevice" => column(surface, name),
+        (None, [name]) => tested(surface, name),
+        (Some(cast), [name]) if cast == surface.entity() => tested(surface, name),
         _ => Err(Unsupported::Property(property.name())),
     }
 }
@@ -627,6 +498,7 @@ pub fn key(surface: Surface, device: &Device, order: &Order) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device_columns::{COLUMNS, DIRECTORY};
 
     fn property(name: &str) -> Property {
         Property { cast: None, path: vec![name.to_owned()], lower: false }

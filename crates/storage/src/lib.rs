@@ -14,6 +14,7 @@ pub mod blobs;
 pub mod certificates;
 pub mod commands;
 pub mod credentials;
+mod device_columns;
 pub mod device_identities;
 pub mod device_list;
 pub mod device_states;

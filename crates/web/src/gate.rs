@@ -247,6 +247,19 @@ impl<S: Send + Sync> axum::extract::FromRequest<S> for BoundedBytes {
     }
 }
 
+/// The query of a request; what cannot be read as `T` is a problem like any other.
+pub struct Asked<T>(pub T);
+
+impl<T: serde::de::DeserializeOwned, S: Send + Sync> axum::extract::FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, _: &S) -> Result<Self, Problem> {
+        axum::extract::Query::try_from_uri(&parts.uri)
+            .map(|axum::extract::Query(asked)| Asked(asked))
+            .map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, "BadRequest", rejection.body_text()))
+    }
+}
+
 /// Reads `client-request-id` as far as it may be echoed.
 pub fn client_request_id(headers: &HeaderMap) -> Option<String> {
     let text = headers.get("client-request-id")?.to_str().ok()?;

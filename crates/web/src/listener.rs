@@ -239,8 +239,7 @@ where
             let Some((door, peer, shell, stream)) = accepted.await else { return };
             let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
                 // Over HTTP/2 a reset stream says enough, and who asked with Expect waits for our word.
-                let lingers =
-                    request.version() < Version::HTTP_2 && !request.headers().contains_key(header::EXPECT);
+                let lingers = request.version() < Version::HTTP_2 && !request.headers().contains_key(header::EXPECT);
                 let request: Request = request.map(|body| Body::new(Lingering { body: Some(body), lingers }));
                 shell.clone().answer(door, peer.clone(), request)
             });

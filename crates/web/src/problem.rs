@@ -19,12 +19,14 @@ pub struct Problem {
     pub message: String,
     /// Seconds.
     pub retry_after: Option<u32>,
+    /// Methods that are offered, where the one asked for is not (RFC 9110 section 15.5.6).
+    pub allow: Option<String>,
 }
 
 impl Problem {
     /// A problem with its parts.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Problem { status, code, message: message.into(), retry_after: None }
+        Problem { status, code, message: message.into(), retry_after: None, allow: None }
     }
 }
 
@@ -52,6 +54,7 @@ impl From<Refusal> for Problem {
             code: refusal.code,
             message: refusal.message,
             retry_after: refusal.retry_after,
+            allow: None,
         }
     }
 }
@@ -67,6 +70,7 @@ impl From<Error> for Problem {
                     code: "ServiceUnavailable",
                     message: "the server cannot reach its database at the moment; try again".into(),
                     retry_after: Some(5),
+                    allow: None,
                 }
             }
             error => {
@@ -106,6 +110,9 @@ pub fn render(problem: &Problem, request_id: uuid::Uuid, client_request_id: Opti
         }
     });
     let mut response = (problem.status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response();
+    if let Some(methods) = problem.allow.as_deref().and_then(|methods| HeaderValue::from_str(methods).ok()) {
+        response.headers_mut().insert(header::ALLOW, methods);
+    }
     if let Some(seconds) = problem.retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

@@ -3,7 +3,7 @@
 //! A refusal is a CertRep with status 200; only what is no SCEP message at all is a 400.
 
 use axum::{
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::{HeaderName, StatusCode, header},
     response::{IntoResponse, Response},
 };
@@ -13,7 +13,12 @@ use base64::{
 };
 use serde::Deserialize;
 
-use crate::{App, gate::BoundedBytes, problem::Problem, routes::KIB};
+use crate::{
+    App,
+    gate::{Asked, BoundedBytes},
+    problem::Problem,
+    routes::KIB,
+};
 
 /// Most bytes of a pkiMessage.
 pub const BODY_LIMIT: usize = 64 * KIB;
@@ -42,7 +47,7 @@ fn typed(kind: &'static str, body: Vec<u8>) -> Response {
 }
 
 /// GetCACaps, GetCACert, and PKIOperation of clients that cannot POST.
-pub async fn get(State(app): State<App>, Query(query): Query<Operation>) -> Result<Response, Problem> {
+pub async fn get(State(app): State<App>, Asked(query): Asked<Operation>) -> Result<Response, Problem> {
     match query.operation.as_str() {
         "GetCACaps" => Ok(typed("text/plain", app.service.scep_capabilities().into_bytes())),
         "GetCACert" => {
@@ -63,7 +68,7 @@ pub async fn get(State(app): State<App>, Query(query): Query<Operation>) -> Resu
 /// PKIOperation.
 pub async fn post(
     State(app): State<App>,
-    Query(query): Query<Operation>,
+    Asked(query): Asked<Operation>,
     BoundedBytes(body): BoundedBytes,
 ) -> Result<Response, Problem> {
     if query.operation != "PKIOperation" {

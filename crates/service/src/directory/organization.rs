@@ -4,11 +4,19 @@ use muster_storage::tenants;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use crate::{Error, Result, Service};
+use crate::{Error, Result, Service, people::organization::written};
 
 fn time(ms: i64) -> Value {
     jiff::Timestamp::from_millisecond(ms).map_or(Value::Null, |time| time.to_string().into())
 }
+
+/// Lists of the organization that nobody has written yet.
+const LISTS: &[&str] = &[
+    "marketingNotificationEmails",
+    "securityComplianceNotificationMails",
+    "securityComplianceNotificationPhones",
+    "technicalNotificationMails",
+];
 
 impl Service {
     /// Graph's organization.
@@ -20,6 +28,10 @@ impl Service {
                 Ok::<_, Error>((row, tenants::domains(tx, tenant)?, tenants::organization(tx, tenant)?))
             })
             .await?;
+        let written = match &organization {
+            Some(found) => written(&found.settings()?),
+            None => Map::new(),
+        };
         let authority = organization.map_or_else(|| "unknown".to_owned(), |found| found.mdm_authority);
         let verified: Vec<Value> = domains
             .iter()
@@ -45,10 +57,15 @@ impl Service {
             "assignedPlans": [],
             "provisionedPlans": [],
         });
-        match view {
-            Value::Object(view) => Ok(view),
-            _ => Ok(Map::new()),
+        let mut view = match view {
+            Value::Object(view) => view,
+            _ => Map::new(),
+        };
+        for list in LISTS {
+            view.insert((*list).to_owned(), json!([]));
         }
+        view.extend(written);
+        Ok(view)
     }
 
     /// Graph's domains.

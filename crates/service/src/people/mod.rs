@@ -10,7 +10,7 @@ mod leavers;
 mod licences;
 mod managed_apple_account;
 pub(crate) mod mark;
-mod organization;
+pub(crate) mod organization;
 pub(crate) mod settings;
 mod tenant_settings;
 mod users;

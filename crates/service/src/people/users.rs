@@ -159,7 +159,12 @@ fn merge_document(document: &str, body: &Map<String, Value>) -> Result<String> {
 
 pub(crate) fn unique_name(error: storage::Error) -> Error {
     match error {
-        storage::Error::Constraint(_) => Error::conflict("another user has the same userPrincipalName"),
+        // Graph's words, which scripts look for.
+        storage::Error::Constraint(_) => Error::refused(
+            crate::Kind::BadRequest,
+            "Request_BadRequest",
+            "Another object with the same value for property userPrincipalName already exists.",
+        ),
         other => other.into(),
     }
 }

@@ -231,7 +231,7 @@ fn next_link(call: &Call, after: &After) -> String {
         }
     }
     link.push_str("$skiptoken=");
-    link.push_str(&encode_after(after));
+    link.push_str(&encode_after(after, &call.pairs));
     link
 }
 
@@ -311,6 +311,7 @@ async fn finish(call: &Call, entity: &str, options: &Options, items: &mut [Map<S
     for item in items.iter_mut() {
         body::fit(item, entity, call.version);
         if !options.select.is_empty() {
+            selected_are_there(item, entity, &options.select, call.version);
             let expanded: Vec<&str> = options.expand.iter().map(|expand| expand.link.as_str()).collect();
             item.retain(|name, _| {
                 let bare = name.split('@').next().unwrap_or(name);
@@ -322,6 +323,21 @@ async fn finish(call: &Call, entity: &str, options: &Options, items: &mut [Map<S
         }
     }
     Ok(())
+}
+
+/// A property that was asked for by name and has no value is null, not absent.
+fn selected_are_there(item: &mut Map<String, Value>, entity: &str, select: &[String], version: Version) {
+    let name = item.get("@odata.type").and_then(Value::as_str).map(short);
+    for selected in select {
+        let name = name.as_deref().unwrap_or(entity);
+        let found = table().property(name, selected).filter(|found| !found.link && found.in_version(version));
+        if let Some(found) = found
+            && !item.contains_key(selected)
+        {
+            let empty = if found.collection { Value::Array(Vec::new()) } else { Value::Null };
+            item.insert(selected.clone(), empty);
+        }
+    }
 }
 
 /// Puts the link's entities into each item, through the link's own row and its permission.

@@ -3,7 +3,7 @@
 
 use axum::http::StatusCode;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use muster_domain::query::{After, Filter, Order, Property};
+use muster_domain::query::{After, Filter, Literal, Order, Property};
 use serde_json::Value;
 
 use super::{
@@ -134,9 +134,15 @@ fn read(pairs: &[(String, String)], entity: &str, depth: usize) -> Result<Option
                 "false" => options.count = false,
                 _ => return Err(bad("$count must be true or false")),
             },
-            "search" => options.search = read_search(value)?,
+            "search" => options.search = read_search(value, entity)?,
             "skiptoken" => {
-                options.after = Some(decode_after(value).ok_or_else(|| bad("$skiptoken is not one of ours"))?);
+                let (after, of) = decode_after(value).ok_or_else(|| bad("$skiptoken is not one of ours"))?;
+                if of != fingerprint(pairs) {
+                    return Err(bad(
+                        "$skiptoken belongs to a list with another $filter, $orderby or $search; begin the list anew",
+                    ));
+                }
+                options.after = Some(after);
             }
             "format" => {
                 let lower = value.to_ascii_lowercase();
@@ -175,9 +181,15 @@ fn resolve(filter: &mut Filter, entity: &str) -> Result<(), Problem> {
     match filter {
         Filter::And(parts) | Filter::Or(parts) => parts.iter_mut().try_for_each(|part| resolve(part, entity)),
         Filter::Not(inner) => resolve(inner, entity),
-        Filter::Compare(property, _, _) | Filter::In(property, _) | Filter::Text(property, _, _) => {
-            spell(property, entity).map(|_| ())
+        Filter::Compare(property, _, literal) => {
+            let kind = spell(property, entity)?;
+            member(property, kind.as_ref(), literal)
         }
+        Filter::In(property, literals) => {
+            let kind = spell(property, entity)?;
+            literals.iter_mut().try_for_each(|literal| member(property, kind.as_ref(), literal))
+        }
+        Filter::Text(property, _, _) => spell(property, entity).map(|_| ()),
         Filter::IsOf(name) => match table().canonical(name) {
             Some(known) => {
                 *name = known.to_owned();
@@ -189,8 +201,8 @@ fn resolve(filter: &mut Filter, entity: &str) -> Result<(), Problem> {
         Filter::Any(property, inner) => {
             let kind = spell(property, entity)?;
             match (inner, kind) {
-                (Some(inner), Some(kind)) => resolve(inner, &kind),
-                (Some(inner), None) => plain(inner),
+                (Some(inner), Some(Kind::Complex(kind))) => resolve(inner, &kind),
+                (Some(inner), _) => plain(inner),
                 (None, _) => Ok(()),
             }
         }
@@ -207,33 +219,48 @@ fn plain(filter: &Filter) -> Result<(), Problem> {
     }
 }
 
-/// Spells each step; answers the complex type of the last one.
-fn spell(property: &mut Property, entity: &str) -> Result<Option<String>, Problem> {
+/// A text that is compared with an enum must be one of its members, and gets their spelling.
+fn member(property: &Property, kind: Option<&Kind>, literal: &mut Literal) -> Result<(), Problem> {
+    let (Some(Kind::Enum(name)), Literal::Text(text)) = (kind, literal) else { return Ok(()) };
+    // Several flags at once are one text.
+    let Some(found) = table().get_enum(name).filter(|found| !found.flags) else { return Ok(()) };
+    match found.members.iter().find(|(member, _)| member.eq_ignore_ascii_case(text)) {
+        Some((member, _)) => *text = member.clone(),
+        None => {
+            let all: Vec<&str> = found.members.iter().map(|(member, _)| member.as_str()).collect();
+            return Err(bad(format!("$filter: {} must be one of: {}", property.name(), all.join(", "))));
+        }
+    }
+    Ok(())
+}
+
+/// Spells each step; answers what the last one holds.
+fn spell(property: &mut Property, entity: &str) -> Result<Option<Kind>, Problem> {
     let mut at = match &mut property.cast {
         Some(cast) => match table().canonical(cast) {
             Some(known) => {
                 *cast = known.to_owned();
-                Some(known.to_owned())
+                Some(Kind::Complex(known.to_owned()))
             }
             // A type we do not serve: its properties are null on everything here.
             None => return Ok(None),
         },
-        None => Some(entity.to_owned()),
+        None => Some(Kind::Complex(entity.to_owned())),
     };
     for name in &mut property.path {
         if name == "$it" {
             return Ok(None);
         }
-        let Some(kind) = at else { return Err(unknown(entity, name)) };
+        let Some(Kind::Complex(kind)) = at else { return Err(unknown(entity, name)) };
+        if name == "$count" {
+            return Err(unsupported("$filter by the $count of a list is not supported"));
+        }
         let spelled = property_name(&kind, name).ok_or_else(|| unknown(&kind, name))?;
         let found = table()
             .property(&kind, &spelled)
             .or_else(|| table().concrete(&kind).find_map(|kind| table().property(kind, &spelled)));
         *name = spelled;
-        at = match found.map(|found| &found.kind) {
-            Some(Kind::Complex(inner)) => Some(inner.clone()),
-            _ => None,
-        };
+        at = found.map(|found| found.kind.clone());
     }
     Ok(at)
 }
@@ -282,8 +309,11 @@ fn read_expand(text: &str, entity: &str, depth: usize) -> Result<Expand, Problem
 }
 
 /// `"text"`, `"property:text"`, several joined by AND.
-fn read_search(value: &str) -> Result<Vec<(Option<String>, String)>, Problem> {
+fn read_search(value: &str, entity: &str) -> Result<Vec<(Option<String>, String)>, Problem> {
     let mut terms = Vec::new();
+    if value.starts_with('"') && value.contains("\" OR \"") {
+        return Err(unsupported("$search with OR is not supported"));
+    }
     let parts: Vec<&str> = if value.starts_with('"') { value.split("\" AND \"").collect() } else { vec![value] };
     for part in parts {
         let part = part.trim().trim_matches('"').replace("\\\"", "\"");
@@ -292,7 +322,8 @@ fn read_search(value: &str) -> Result<Vec<(Option<String>, String)>, Problem> {
         }
         match part.split_once(':') {
             Some((property, text)) if property.chars().all(|c| c.is_ascii_alphanumeric()) => {
-                terms.push((Some(property.to_owned()), text.to_owned()));
+                let property = property_name(entity, property).ok_or_else(|| unknown(entity, property))?;
+                terms.push((Some(property), text.to_owned()));
             }
             _ => terms.push((None, part)),
         }
@@ -303,19 +334,34 @@ fn read_search(value: &str) -> Result<Vec<(Option<String>, String)>, Problem> {
     Ok(terms)
 }
 
-/// The opaque text of a place in a list.
-pub fn encode_after(after: &After) -> String {
-    URL_SAFE_NO_PAD.encode(serde_json::json!([after.key, after.id]).to_string())
+/// What a place in a list depends on, in 32 bits (FNV-1a): the same place means something else under
+/// another order or filter.
+fn fingerprint(pairs: &[(String, String)]) -> u32 {
+    let mut hash: u32 = 0x811c_9dc5;
+    for key in ["filter", "orderby", "search"] {
+        let value = pairs.iter().find(|(name, _)| name == key).map_or("", |(_, value)| value.trim());
+        for byte in value.bytes().chain([0xff]) {
+            hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        }
+    }
+    hash
 }
 
-fn decode_after(text: &str) -> Option<After> {
+/// The opaque text of a place in the list that these options made.
+pub fn encode_after(after: &After, pairs: &[(String, String)]) -> String {
+    URL_SAFE_NO_PAD.encode(serde_json::json!([after.key, after.id, fingerprint(pairs)]).to_string())
+}
+
+/// A place, and the fingerprint of its list.
+fn decode_after(text: &str) -> Option<(After, u32)> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     let value = super::json::parse(&bytes).ok()?;
-    let [key, id] = value.as_array()?.as_slice() else { return None };
+    let [key, id, of] = value.as_array()?.as_slice() else { return None };
     if matches!(key, Value::Array(_) | Value::Object(_)) {
         return None;
     }
-    Some(After { key: key.clone(), id: uuid::Uuid::try_parse(id.as_str()?).ok()? })
+    let of = u32::try_from(of.as_u64()?).ok()?;
+    Some((After { key: key.clone(), id: uuid::Uuid::try_parse(id.as_str()?).ok()? }, of))
 }
 
 #[cfg(test)]
@@ -376,6 +422,34 @@ mod tests {
     #[test]
     fn a_place_in_a_list_survives_the_trip() {
         let after = After { key: Value::from("a'b"), id: uuid::Uuid::from_u128(7) };
-        assert_eq!(decode_after(&encode_after(&after)).unwrap(), after);
+        let by_name = [("orderby".to_owned(), "displayName".to_owned())];
+        let token = encode_after(&after, &by_name);
+        let read = options(&[("orderby", "displayName"), ("top", "5"), ("skiptoken", &token)], "user").unwrap();
+        assert_eq!(read.after, Some(after));
+        let other = options(&[("orderby", "displayName desc"), ("skiptoken", &token)], "user").unwrap_err();
+        assert!(other.message.contains("another"), "{}", other.message);
+    }
+
+    #[test]
+    fn an_enum_is_compared_with_its_members_only() {
+        let read = options(&[("filter", "managedDeviceOwnerType eq 'COMPANY'")], "managedDevice").unwrap();
+        assert!(matches!(read.filter, Some(Filter::Compare(_, _, Literal::Text(text))) if text == "company"));
+        for filter in ["managedDeviceOwnerType eq 'mine'", "managedDeviceOwnerType in ('company','mine')"] {
+            let refused = options(&[("filter", filter)], "managedDevice").unwrap_err();
+            assert!(refused.message.contains("unknown, company, personal"), "{}", refused.message);
+        }
+        let refused = options(&[("filter", "assignedLicenses/$count ne 0")], "user").unwrap_err();
+        assert_eq!(refused.status, StatusCode::NOT_IMPLEMENTED);
+    }
+
+    #[test]
+    fn what_search_does_not_know_is_told() {
+        assert_eq!(
+            options(&[("search", "\"displayname:a\" AND \"b\"")], "user").unwrap().search,
+            [(Some("displayName".into()), "a".into()), (None, "b".into())]
+        );
+        let status = |text: &str| options(&[("search", text)], "user").unwrap_err().status;
+        assert_eq!(status("\"nonsense:a\""), StatusCode::BAD_REQUEST);
+        assert_eq!(status("\"displayName:a\" OR \"displayName:b\""), StatusCode::NOT_IMPLEMENTED);
     }
 }

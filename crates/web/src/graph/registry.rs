@@ -129,67 +129,147 @@ pub fn find(method: &Method, address: &Address) -> Result<Match, Problem> {
         Some((_, resource, keys)) if !count || resource.shape == Shape::Collection => {
             Ok(Match { resource, keys, count })
         }
-        _ if !others.is_empty() => Err(Problem::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "MethodNotAllowed",
-            format!("{method} is not offered here; {} is", others.join(", ")),
-        )),
-        _ => Err(nowhere(steps)),
+        _ if !others.is_empty() => Err(Problem {
+            allow: Some(others.join(", ")),
+            ..Problem::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "MethodNotAllowed",
+                format!("{method} is not offered here; {} is", others.join(", ")),
+            )
+        }),
+        _ => Err(nowhere(method, steps, address.version)),
     }
 }
 
-/// Parts of Graph's surface that tools ask for and that are not built: an honest 501.
+/// Parts of Graph's surface that tools ask for and that are not built: an honest 501. `{id}` stands for
+/// any key. Links that a type has in Graph and that have no row here need no mention.
 const NOT_BUILT: &[&str] = &[
+    "$metadata",
+    "applications",
+    "auditLogs",
     "deviceAppManagement",
     "identity",
     "identityGovernance",
-    "roleManagement",
     "policies",
-    "$batch",
-    "$metadata",
-    "applications",
-    "servicePrincipals",
-    "auditLogs",
     "reports",
-    "deviceManagement/deviceCompliancePolicies",
-    "deviceManagement/configurationPolicies",
-    "deviceManagement/compliancePolicies",
+    "roleManagement",
+    "servicePrincipals",
+    "deviceManagement/applePushNotificationCertificate/generateApplePushNotificationCertificateSigningRequest",
     "deviceManagement/assignmentFilters",
-    "deviceManagement/roleDefinitions",
-    "deviceManagement/roleAssignments",
-    "deviceManagement/roleScopeTags",
-    "deviceManagement/notificationMessageTemplates",
-    "deviceManagement/termsAndConditions",
+    "deviceManagement/compliancePolicies",
+    "deviceManagement/configurationPolicies",
     "deviceManagement/depOnboardingSettings",
-    "deviceManagement/groupPolicyConfigurations",
-    "deviceManagement/intents",
-    "deviceManagement/templates",
+    "deviceManagement/deviceCompliancePolicies",
+    "deviceManagement/deviceCompliancePolicyDeviceStateSummary",
+    "deviceManagement/deviceConfigurationDeviceStateSummaries",
+    "deviceManagement/deviceConfigurations/{id}/getOmaSettingPlainTextValue",
+    "deviceManagement/deviceCustomAttributeShellScripts",
     "deviceManagement/deviceHealthScripts",
     "deviceManagement/deviceManagementScripts",
     "deviceManagement/deviceShellScripts",
-    "deviceManagement/deviceCustomAttributeShellScripts",
-    "deviceManagement/windowsFeatureUpdateProfiles",
-    "deviceManagement/windowsQualityUpdateProfiles",
-    "deviceManagement/windowsDriverUpdateProfiles",
+    "deviceManagement/exchangeConnectors",
+    "deviceManagement/groupPolicyConfigurations",
+    "deviceManagement/importedDeviceIdentities",
+    "deviceManagement/intents",
+    "deviceManagement/intuneBrand",
+    "deviceManagement/mobileThreatDefenseConnectors",
+    "deviceManagement/notificationMessageTemplates",
+    "deviceManagement/remoteActionAudits",
+    "deviceManagement/reports",
+    "deviceManagement/resourceOperations",
+    "deviceManagement/reusablePolicySettings",
+    "deviceManagement/roleAssignments",
+    "deviceManagement/roleDefinitions",
+    "deviceManagement/roleScopeTags",
+    "deviceManagement/settings",
+    "deviceManagement/softwareUpdateStatusSummary",
+    "deviceManagement/templates",
+    "deviceManagement/termsAndConditions",
+    "deviceManagement/virtualEndpoint",
     "deviceManagement/windowsAutopilotDeploymentProfiles",
     "deviceManagement/windowsAutopilotDeviceIdentities",
-    "deviceManagement/importedDeviceIdentities",
-    "deviceManagement/reports",
-    "deviceManagement/reusablePolicySettings",
-    "deviceManagement/remoteActionAudits",
-    "deviceManagement/virtualEndpoint",
-    "deviceManagement/mobileThreatDefenseConnectors",
-    "deviceManagement/exchangeConnectors",
+    "deviceManagement/windowsDriverUpdateProfiles",
+    "deviceManagement/windowsFeatureUpdateProfiles",
+    "deviceManagement/windowsQualityUpdateProfiles",
+    "users/{id}/changePassword",
 ];
 
-fn nowhere(steps: &[Step]) -> Problem {
-    let path = steps.iter().map(|step| step.text.as_str()).collect::<Vec<_>>().join("/").to_ascii_lowercase();
-    let not_built = NOT_BUILT.iter().find(|known| {
-        let known = known.to_ascii_lowercase();
-        path == known || path.strip_prefix(&known).is_some_and(|rest| rest.starts_with('/'))
-    });
-    if let Some(known) = not_built {
-        return Problem::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", format!("/{known} is not built yet"));
+/// Graph's actions and functions on a managed device that no platform here takes yet.
+const VERBS_NOT_BUILT: &[&str] = &[
+    "activateDeviceEsim",
+    "bypassActivationLock",
+    "cleanWindowsDevice",
+    "createDeviceLogCollectionRequest",
+    "deleteUserFromSharedAppleDevice",
+    "deprovision",
+    "disable",
+    "disableLostMode",
+    "enableLostMode",
+    "getNonCompliantSettings",
+    "initiateDeviceAttestation",
+    "initiateMobileDeviceManagementKeyRecovery",
+    "initiateOnDemandProactiveRemediation",
+    "locateDevice",
+    "logoutSharedAppleDeviceActiveUser",
+    "overrideComplianceState",
+    "pauseConfigurationRefresh",
+    "playLostModeSound",
+    "recoverPasscode",
+    "reenable",
+    "removeDeviceFirmwareConfigurationInterfaceManagement",
+    "requestRemoteAssistance",
+    "restoreManagedHomeScreen",
+    "revokeAppleVppLicenses",
+    "rotateBitLockerKeys",
+    "rotateFileVaultKey",
+    "rotateLocalAdminPassword",
+    "triggerConfigurationManagerAction",
+    "updateWindowsDeviceAccount",
+    "windowsDefenderScan",
+    "windowsDefenderUpdateSignatures",
+];
+
+/// True where `path` is the whole beginning of the address.
+fn begins(path: &str, steps: &[Step]) -> bool {
+    let mut steps = steps.iter();
+    path.split('/')
+        .all(|part| steps.next().is_some_and(|step| part.starts_with('{') || part.eq_ignore_ascii_case(&step.text)))
+}
+
+/// What Graph has at this place and we have not, in words.
+fn not_built(steps: &[Step]) -> Option<String> {
+    if let Some(known) = NOT_BUILT.iter().find(|known| begins(known, steps)) {
+        return Some(format!("/{known}"));
+    }
+    let (last, before) = steps.split_last()?;
+    if begins("deviceManagement/managedDevices/{id}", before)
+        && let Some(verb) = VERBS_NOT_BUILT.iter().find(|verb| verb.eq_ignore_ascii_case(&last.text))
+    {
+        return Some(format!("{verb} of a managed device"));
+    }
+    // The longest beginning that is an entity here, and a link of its type in Graph.
+    (1..steps.len()).rev().find_map(|length| {
+        let entity = registry().iter().find(|resource| {
+            resource.shape == Shape::Entity
+                && resource.parts().count() == length
+                && begins(&resource.path, &steps[..length])
+        })?;
+        let link = super::types::table().property(entity.entity, &steps[length].text)?;
+        link.link.then(|| format!("{} of {}", link.name, entity.entity))
+    })
+}
+
+fn nowhere(method: &Method, steps: &[Step], version: Version) -> Problem {
+    let other = Version::Beta;
+    if version != other && registry().iter().any(|row| row.method == method && fits(row, steps, other).is_some()) {
+        return Problem::new(
+            StatusCode::NOT_FOUND,
+            "ResourceNotFound",
+            "Graph has this under /beta only; ask there".to_owned(),
+        );
+    }
+    if let Some(what) = not_built(steps) {
+        return Problem::new(StatusCode::NOT_IMPLEMENTED, "NotImplemented", format!("{what} is not built yet"));
     }
     // Graph names the first segment it does not know.
     let mut known = 0;
@@ -201,7 +281,8 @@ fn nowhere(steps: &[Step]) -> Problem {
             .count();
         known = known.max(length);
     }
-    let name: String = steps.get(known).map_or("", |step| &step.text).chars().take(80).collect();
+    let unknown = steps.get(known).or_else(|| steps.last());
+    let name: String = unknown.map_or("", |step| &step.text).chars().take(80).collect();
     Problem::new(StatusCode::NOT_FOUND, "ResourceNotFound", format!("Resource not found for the segment '{name}'."))
 }
 
@@ -254,5 +335,31 @@ mod tests {
         assert_eq!(status("/beta/deviceManagement/nonsense"), StatusCode::NOT_FOUND);
         assert_eq!(status("/beta/deviceManagement/deviceCompliancePolicies/x"), StatusCode::NOT_IMPLEMENTED);
         assert_eq!(status("/beta/deviceManagement('deviceConfigurations')"), StatusCode::NOT_FOUND);
+    }
+
+    #[test]
+    fn what_graph_has_and_we_have_not_is_told_apart_from_nonsense() {
+        let find = |uri: &str| {
+            let address = address::parse(&uri.parse().unwrap()).unwrap();
+            let problem = find(&Method::POST, &address).map(|_| ()).unwrap_err();
+            (problem.status.as_u16(), problem.message)
+        };
+        for (uri, status, part) in [
+            ("/v1.0/deviceManagement/managedDevices/7/locateDevice", 501, "locateDevice"),
+            ("/v1.0/deviceManagement/managedDevices/7/windowsProtectionState", 501, "windowsProtectionState"),
+            ("/v1.0/deviceManagement/deviceConfigurations/7/userStatuses/8", 501, "userStatuses"),
+            ("/v1.0/users/7/manager/$ref", 501, "manager of user"),
+            ("/v1.0/deviceManagement/managedDevices/7/nonsense", 404, "'nonsense'"),
+            ("/v1.0/deviceManagement/managedDevices/7/setDeviceName", 404, "/beta"),
+            ("/v1.0/deviceManagement", 404, "'deviceManagement'"),
+            ("/v1.0/deviceManagement/managedDevices/7/syncDevice/x", 404, "'x'"),
+        ] {
+            let (found, message) = find(uri);
+            assert_eq!(found, status, "{uri}: {message}");
+            assert!(message.contains(part), "{uri}: {message}");
+        }
+        let address = address::parse(&"/v1.0/users/7".parse().unwrap()).unwrap();
+        let refused = super::find(&Method::PUT, &address).map(|_| ()).unwrap_err();
+        assert_eq!(refused.allow.as_deref(), Some("GET, PATCH, DELETE"));
     }
 }

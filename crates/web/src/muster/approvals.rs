@@ -2,7 +2,7 @@
 
 use axum::{
     Extension,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::StatusCode,
     response::Response,
 };
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::json::{answer, bad, id, time, time_or_null};
-use crate::{App, problem::Problem};
+use crate::{App, gate::Asked, problem::Problem};
 
 /// Words of `state`.
 const STATES: [&str; 7] = ["pending", "approved", "denied", "expired", "void", "canceled", "effective"];
@@ -52,7 +52,7 @@ fn view(row: &Approval) -> Value {
 pub async fn list(
     State(app): State<App>,
     Extension(actor): Extension<Actor>,
-    Query(query): Query<ListQuery>,
+    Asked(query): Asked<ListQuery>,
 ) -> Result<Response, Problem> {
     if let Some(state) = query.state.as_deref().filter(|state| !STATES.contains(state)) {
         return Err(bad(format!("state has no value {state:?}; it is one of {}", STATES.join(", "))));

@@ -11,7 +11,10 @@ use muster_service::{Actor, operators::RoleGiven, sign_in};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::body::{Body, list};
+use super::{
+    body::{Body, list},
+    json::id,
+};
 use crate::{
     App,
     authentication::{CONSOLE_COOKIE, cookie},
@@ -69,11 +72,11 @@ async fn role_answer(app: &App, actor: &Actor, given: RoleGiven, done: StatusCod
 pub async fn change_operator(
     State(app): State<App>,
     Extension(actor): Extension<Actor>,
-    Path(id): Path<Uuid>,
+    Path(key): Path<String>,
     body: Body,
 ) -> Result<Response, Problem> {
     only(&body, &["role"])?;
-    let given = app.service.give_role(&actor, &id.to_string(), text(&body, "role")?).await?;
+    let given = app.service.give_role(&actor, &id(&key)?.to_string(), text(&body, "role")?).await?;
     role_answer(&app, &actor, given, StatusCode::OK).await
 }
 
@@ -81,9 +84,9 @@ pub async fn change_operator(
 pub async fn remove_operator(
     State(app): State<App>,
     Extension(actor): Extension<Actor>,
-    Path(id): Path<Uuid>,
+    Path(key): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    app.service.take_role(&actor, id).await?;
+    app.service.take_role(&actor, id(&key)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -120,9 +123,9 @@ pub async fn create_token(
 pub async fn revoke_token(
     State(app): State<App>,
     Extension(actor): Extension<Actor>,
-    Path(id): Path<Uuid>,
+    Path(key): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    app.service.revoke_token(&actor, id).await?;
+    app.service.revoke_token(&actor, id(&key)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -165,8 +168,8 @@ pub async fn sessions(State(app): State<App>, Extension(actor): Extension<Actor>
 pub async fn end_session(
     State(app): State<App>,
     Extension(actor): Extension<Actor>,
-    Path(id): Path<Uuid>,
+    Path(key): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    app.service.end_session(&actor, id).await?;
+    app.service.end_session(&actor, id(&key)?).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -3,7 +3,7 @@
 use axum::{
     Extension, Json,
     body::Bytes,
-    extract::{Path, Query, State},
+    extract::{Path, State},
     http::{HeaderMap, StatusCode, header},
 };
 use muster_service::{Actor, people::ImportKind};
@@ -11,7 +11,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{body::Body, json::bad};
-use crate::{App, problem::Problem};
+use crate::{
+    App,
+    gate::{Asked, BoundedBytes},
+    problem::Problem,
+};
 
 type Answer = Result<Json<Value>, Problem>;
 
@@ -76,7 +80,7 @@ async fn import(
     let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !sent.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/csv") {
         let message = "send the file as text/csv";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "BadRequest", message));
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message));
     }
     let text = std::str::from_utf8(body).map_err(|_| bad("the file must be UTF-8"))?;
     let commit = match query.commit.as_deref() {
@@ -91,9 +95,9 @@ async fn import(
 pub async fn import_users(
     State(app): State<App>,
     Extension(actor): Extension<Actor>,
-    Query(query): Query<Import>,
+    Asked(query): Asked<Import>,
     headers: HeaderMap,
-    body: Bytes,
+    BoundedBytes(body): BoundedBytes,
 ) -> Answer {
     import(&app, &actor, ImportKind::Users, &query, &headers, &body).await
 }
@@ -102,9 +106,9 @@ pub async fn import_users(
 pub async fn import_memberships(
     State(app): State<App>,
     Extension(actor): Extension<Actor>,
-    Query(query): Query<Import>,
+    Asked(query): Asked<Import>,
     headers: HeaderMap,
-    body: Bytes,
+    BoundedBytes(body): BoundedBytes,
 ) -> Answer {
     import(&app, &actor, ImportKind::Memberships, &query, &headers, &body).await
 }

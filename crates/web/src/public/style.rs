@@ -20,8 +20,16 @@ pub async fn plain() -> Response {
     sheet(STYLE.to_owned())
 }
 
+/// The tenant and the profile of a path.
+fn ids((tenant, profile): (String, String)) -> Result<(Uuid, Uuid), Problem> {
+    let id = |text: String| Uuid::try_parse(&text).ok();
+    let nothing = || Problem::from(muster_service::Error::not_found("there is no such branding"));
+    id(tenant).zip(id(profile)).ok_or_else(nothing)
+}
+
 /// GET /branding/{tenant}/{profile}/style.css
-pub async fn branded(State(app): State<App>, Path((tenant, profile)): Path<(Uuid, Uuid)>) -> Result<Response, Problem> {
+pub async fn branded(State(app): State<App>, Path(keys): Path<(String, String)>) -> Result<Response, Problem> {
+    let (tenant, profile) = ids(keys)?;
     let (branding, _) = app.service.branding_profile(tenant, profile).await?;
     let accent = branding.theme.map(|colour| {
         let [r, g, b] = readable(colour);
@@ -31,7 +39,8 @@ pub async fn branded(State(app): State<App>, Path((tenant, profile)): Path<(Uuid
 }
 
 /// GET /branding/{tenant}/{profile}/logo
-pub async fn logo(State(app): State<App>, Path((tenant, profile)): Path<(Uuid, Uuid)>) -> Result<Response, Problem> {
+pub async fn logo(State(app): State<App>, Path(keys): Path<(String, String)>) -> Result<Response, Problem> {
+    let (tenant, profile) = ids(keys)?;
     let (branding, picture) = app.service.branding_profile(tenant, profile).await?;
     let (kind, bytes) = picture
         .filter(|_| branding.logo)

@@ -90,6 +90,11 @@ async fn devices_filter_sort_and_page() {
         ),
         ("lastSyncDateTime gt 2026-01-01T00:00:00.007Z", vec!["phone-08", "Büro-Mac"]),
         ("deviceName eq '' or notes ne null", vec![]),
+        ("managementAgent ne 'MDM' or easActivated eq true or jailBroken eq 'True'", vec![]),
+        (
+            "managementAgent eq 'mdm' and azureADRegistered and managedDeviceOwnerType eq 'Personal' and serialNumber eq 'SERIAL02'",
+            vec!["phone-02"],
+        ),
     ] {
         let reply = api.get(&format!("{LIST}?$filter={filter}")).await.expect(200);
         let mut found = names(&reply);
@@ -258,4 +263,51 @@ async fn the_directory_has_its_own_ids() {
     let overview = api.get("/v1.0/deviceManagement/managedDeviceOverview").await.expect(200);
     assert_eq!(overview.body["enrolledDeviceCount"], 2);
     assert_eq!(overview.body["deviceOperatingSystemSummary"]["macOSCount"], 1);
+}
+
+#[tokio::test]
+async fn lists_of_the_directory_narrow_to_a_person() {
+    let api = with(4).await;
+    let anna = json!({"displayName": "anna", "userPrincipalName": "anna@contoso.example"});
+    let anna = api.post("/v1.0/users", anna).await.expect(201).id();
+    let link = json!({"@odata.id": format!("https://graph.microsoft.com/beta/users/{anna}")});
+    let device = Uuid::from_u128(0x1002);
+    api.post(&format!("{LIST}/{device}/users/$ref"), link).await.expect(204);
+    for list in ["ownedDevices", "registeredDevices"] {
+        let found = api.get(&format!("/v1.0/users/{anna}/{list}?$count=true")).await.expect(200);
+        let ids: Vec<&Value> = found.items().iter().map(|one| &one["id"]).collect();
+        assert_eq!(ids, [&json!(Uuid::from_u128(0x2002))], "{}", found.text);
+    }
+    let found =
+        api.get("/v1.0/devices?$filter=isManaged eq true and trustType eq 'Workplace' and isCompliant eq false");
+    assert_eq!(found.await.expect(200).items().len(), 4);
+}
+
+#[tokio::test]
+async fn a_bulk_action_names_ids_it_does_not_know() {
+    let api = with(2).await;
+    let path = "/beta/deviceManagement/managedDevices/executeAction";
+    let known = Uuid::from_u128(0x1001).to_string();
+    let body = |ids: Value| json!({"actionName": "syncDevice", "platform": "ios", "deviceIds": ids});
+    let answer = api.post(path, body(json!(["nonsense", Uuid::from_u128(9)]))).await.expect(200);
+    assert_eq!(answer.body["value"]["notFoundDeviceIds"], json!(["nonsense", Uuid::from_u128(9)]), "{}", answer.text);
+    let only = api.post(path, body(json!(["nonsense"]))).await.expect(200);
+    assert_eq!(only.body["value"]["notFoundDeviceIds"], json!(["nonsense"]));
+    api.post(path, body(json!([7]))).await.expect(400);
+    let many: Vec<&str> = vec![known.as_str(); 101];
+    api.post(path, body(json!(many))).await.expect(400);
+}
+
+#[tokio::test]
+async fn the_zero_guid_takes_the_category_away() {
+    let api = with(1).await;
+    let made = api.post("/v1.0/deviceManagement/deviceCategories", json!({"displayName": "Lab"})).await.expect(201);
+    let device = format!("{LIST}/{}", Uuid::from_u128(0x1001));
+    for (id, shown) in [(made.id(), "Lab"), (Uuid::nil().to_string(), "Unknown")] {
+        let link =
+            json!({"@odata.id": format!("https://graph.microsoft.com/beta/deviceManagement/deviceCategories/{id}")});
+        let path = format!("{device}/deviceCategory/$ref");
+        api.call("PUT", &path, Some(&api.token), Some(&link.to_string())).await.expect(204);
+        assert_eq!(api.get(&device).await.body["deviceCategoryDisplayName"], shown);
+    }
 }

@@ -4,5 +4,6 @@ mod devices;
 mod directory;
 mod documents;
 mod guard;
+mod manners;
 mod order;
 mod support;

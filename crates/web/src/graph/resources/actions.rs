@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 use muster_domain::{actions::Verb, roles::Permission};
-use muster_service::actions::{BulkRequest, Revealed};
+use muster_service::actions::{BulkRequest, BulkResult, Revealed};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -45,26 +45,38 @@ async fn execute(call: Call) -> Result<Answer, Problem> {
     let name = fields.remove("actionName");
     let name = name.as_ref().and_then(Value::as_str).ok_or_else(|| bad("actionName is needed"))?;
     let verb = Verb::from_name(name).ok_or_else(|| bad(format!("executeAction has no action {name:?}")))?;
-    let devices = match fields.remove("deviceIds") {
-        Some(Value::Array(ids)) => ids
-            .iter()
-            .map(|id| id.as_str().and_then(|id| id.parse::<Uuid>().ok()))
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| bad("deviceIds is a list of device ids"))?,
+    let asked = match fields.remove("deviceIds") {
+        Some(Value::Array(ids)) => ids,
         _ => return Err(bad("deviceIds is needed, a list of device ids")),
     };
+    if asked.len() > CAP {
+        return Err(bad(format!("executeAction takes {CAP} devices at most; /muster/v1/bulkActions takes more")));
+    }
+    let (mut devices, mut unknown) = (Vec::new(), Vec::new());
+    for id in &asked {
+        let id = id.as_str().ok_or_else(|| bad("deviceIds is a list of device ids"))?;
+        match id.parse::<Uuid>() {
+            Ok(id) => devices.push(id),
+            // What cannot be an id of ours is the id of no device.
+            Err(_) => unknown.push(id.to_owned()),
+        }
+    }
     if let Some(unknown) = fields.keys().find(|field| !PARAMETERS.iter().any(|(name, _)| name == field)) {
         return Err(bad(format!("executeAction has no parameter {unknown}")));
     }
     fields.retain(|field, _| PARAMETERS.iter().any(|(name, of)| name == field && *of == Some(verb)));
     let override_personal = call.override_word.as_deref() == Some("personalDevice");
     let request = BulkRequest { verb, parameters: fields, devices, override_personal, cap: Some(CAP) };
-    let result = call.app.service.request_bulk_action(&call.actor, request).await?;
+    let result = match request.devices.is_empty() && !unknown.is_empty() {
+        true => BulkResult::default(),
+        false => call.app.service.request_bulk_action(&call.actor, request).await?,
+    };
+    unknown.extend(result.not_found.iter().map(Uuid::to_string));
     let answer = Answer::value(json!({
         "@odata.type": "#microsoft.graph.bulkManagedDeviceActionResult",
         "successfulDeviceIds": result.successful,
         "failedDeviceIds": result.failed,
-        "notFoundDeviceIds": result.not_found,
+        "notFoundDeviceIds": unknown,
         "notSupportedDeviceIds": result.not_supported,
     }));
     Ok(match result.approval {

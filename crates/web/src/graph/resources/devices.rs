@@ -163,7 +163,9 @@ async fn category(call: Call) -> Result<Answer, Problem> {
 async fn set_category(call: Call) -> Result<Answer, Problem> {
     let Reference { id, .. } = reference(call.body()?, &["deviceCategories"])?;
     let id = uuid::Uuid::try_parse(&id).map_err(|_| call.unknown(&id))?;
-    call.app.service.change_device(&call.actor, call.id(0)?, DeviceChange::Category(Some(id)), None).await?;
+    // Consoles link the zero GUID to take the category away.
+    let category = (!id.is_nil()).then_some(id);
+    call.app.service.change_device(&call.actor, call.id(0)?, DeviceChange::Category(category), None).await?;
     Ok(Answer::none())
 }
 

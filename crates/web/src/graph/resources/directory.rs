@@ -12,7 +12,7 @@ use muster_service::{
     directory::{Matches, MemberKind, NamePage, NameQuery},
     people::{group_view, user_view},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::row;
@@ -43,6 +43,7 @@ pub fn rows() -> Vec<Resource> {
         row!(PATCH "groups/{id}", Entity "group", GroupReadWrite, 256 * KIB, "Change a group, add members", patch_group),
         row!(DELETE "groups/{id}", Entity "group", GroupReadWrite, 0, "Delete a group", delete_group),
         row!(GET "groups/{id}/members", Collection "directoryObject", GroupRead, 0, "Members of a group", members),
+        row!(GET "groups/{id}/members/$ref", Operation "directoryObject", GroupRead, 0, "Addresses of the members of a group", member_references),
         row!(POST "groups/{id}/members/$ref", Operation "directoryObject", GroupMemberReadWrite, 4 * KIB, "Add a member", add_member),
         row!(DELETE "groups/{id}/members/{member}/$ref", Operation "directoryObject", GroupMemberReadWrite, 0, "Remove a member", remove_member),
         row!(GET "groups/{id}/transitiveMembers", Collection "directoryObject", GroupRead, 0, "Members of a group and of groups in it", transitive_members),
@@ -274,6 +275,13 @@ async fn transitive_members(call: Call) -> Result<Answer, Problem> {
     Ok(of_cast(&call, all))
 }
 
+async fn member_references(call: Call) -> Result<Answer, Problem> {
+    let all = call.app.service.group_members(call.actor.tenant, call.id(0)?, false).await?;
+    let base = format!("{}/{}/directoryObjects", call.app.service.settings.addresses.admin, call.version.as_str());
+    let ids = all.iter().filter_map(|one| one.get("id").and_then(Value::as_str));
+    Ok(Answer::value(ids.map(|id| json!({"@odata.id": format!("{base}/{id}")})).collect()))
+}
+
 async fn add_member(call: Call) -> Result<Answer, Problem> {
     let address = call.body()?.get("@odata.id").and_then(Value::as_str);
     let address = address.ok_or_else(|| bad("@odata.id is needed, the address of a user, device or group"))?;
@@ -340,6 +348,7 @@ fn guids(texts: &[String]) -> Vec<Uuid> {
 
 async fn by_ids(call: Call) -> Result<Answer, Problem> {
     call.body()?;
+    call.parameter("ids").ok_or_else(|| bad("ids is needed, a list of ids"))?;
     let ids = texts(&call, "ids")?;
     let kinds = texts(&call, "types")?;
     let found = call.app.service.directory_objects(call.actor.tenant, guids(&ids), kinds).await?;
@@ -360,10 +369,16 @@ async fn subject(call: &Call) -> Result<Uuid, Problem> {
     }
 }
 
+/// Graph's cap of groups that one request checks.
+const MOST_CHECKED: usize = 20;
+
 async fn check_groups(call: Call) -> Result<Answer, Problem> {
     call.body()?;
     let mut wanted = texts(&call, "groupIds")?;
     wanted.extend(texts(&call, "ids")?);
+    if wanted.is_empty() || wanted.len() > MOST_CHECKED {
+        return Err(bad(format!("groupIds is needed, a list of 1 to {MOST_CHECKED} ids")));
+    }
     let subject = subject(&call).await?;
     let held = call.app.service.check_member_groups(call.actor.tenant, subject, guids(&wanted)).await?;
     Ok(Answer::value(held.into_iter().map(|id| Value::String(id.to_string())).collect()))

@@ -3,19 +3,29 @@
 use muster_domain::roles::Permission;
 use serde_json::{Value, json};
 
-use super::row;
+use super::{directory::warned, row};
 use crate::{
-    graph::{Answer, Call, bad, registry::Resource},
+    graph::{Answer, Call, bad, body, registry::Resource},
     problem::Problem,
     routes::KIB,
 };
 
 use Permission::{DomainRead, DomainReadWrite, OrganizationRead, OrganizationReadWrite};
 
+/// What Graph lets a PATCH change.
+const CHANGEABLE: &[&str] = &[
+    "marketingNotificationEmails",
+    "privacyProfile",
+    "securityComplianceNotificationMails",
+    "securityComplianceNotificationPhones",
+    "technicalNotificationMails",
+];
+
 pub fn rows() -> Vec<Resource> {
     vec![
         row!(GET "organization", Collection "organization", OrganizationRead, 0, "The organization", list),
         row!(GET "organization/{id}", Entity "organization", OrganizationRead, 0, "The organization", get),
+        row!(PATCH "organization/{id}", Entity "organization", OrganizationReadWrite, 64 * KIB, "Change whom notices go to", patch),
         row!(POST "organization/{id}/setMobileDeviceManagementAuthority", Operation "organization", OrganizationReadWrite, KIB, "Manage devices here", set_authority),
         row!(GET "domains", Collection "domain", DomainRead, 0, "Mail domains", domains),
         row!(POST "domains", Collection "domain", DomainReadWrite, KIB, "Add a mail domain", add_domain),
@@ -37,6 +47,19 @@ fn own(call: &Call) -> Result<(), Problem> {
 async fn get(call: Call) -> Result<Answer, Problem> {
     own(&call)?;
     Ok(Answer::entity(call.app.service.organization_view(call.actor.tenant).await?))
+}
+
+async fn patch(call: Call) -> Result<Answer, Problem> {
+    own(&call)?;
+    let mut sent = body::entity("organization", call.body()?, body::Purpose::Patch, true)?;
+    let read_only: Vec<String> =
+        sent.properties.keys().filter(|name| !CHANGEABLE.contains(&name.as_str())).cloned().collect();
+    sent.properties.retain(|name, _| CHANGEABLE.contains(&name.as_str()));
+    if !sent.properties.is_empty() {
+        call.app.service.update_organization(&call.actor, sent.properties).await?;
+    }
+    sent.ignored.extend(read_only);
+    Ok(warned(Answer::none(), &sent.ignored))
 }
 
 async fn set_authority(call: Call) -> Result<Answer, Problem> {

@@ -2,6 +2,7 @@
 
 use muster_domain::roles::Permission;
 use muster_service::documents::Kind;
+use serde_json::{Map, Value};
 
 use super::row;
 use crate::{
@@ -17,6 +18,8 @@ pub fn rows() -> Vec<Resource> {
     vec![
         row!(GET format!("{device}/detectedApps"), Collection "detectedApp", ManagedDevicesRead, 0, "Apps seen on a device", apps_of_device),
         row!(GET format!("{device}/deviceConfigurationStates"), Collection "deviceConfigurationState", ManagedDevicesRead, 0, "What became of each configuration on a device", states),
+        row!(GET format!("{device}/deviceConfigurationStates/{{state}}"), Entity "deviceConfigurationState", ManagedDevicesRead, 0, "What became of one configuration on a device", state),
+        row!(GET format!("{device}/deviceConfigurationStates/{{state}}/settingStates"), Collection "deviceConfigurationSettingState", ManagedDevicesRead, 0, "What became of each setting of a configuration on a device", setting_states, beta),
         row!(GET "deviceManagement/detectedApps", Collection "detectedApp", ManagedDevicesRead, 0, "Apps seen on devices", apps),
         row!(GET "deviceManagement/detectedApps/{id}", Entity "detectedApp", ManagedDevicesRead, 0, "Read a detected app", app),
         row!(GET "deviceManagement/detectedApps/{id}/managedDevices", Collection "managedDevice", ManagedDevicesRead, 0, "Devices that have an app", devices),
@@ -33,6 +36,32 @@ async fn states(call: Call) -> Result<Answer, Problem> {
     Ok(Answer::whole(call.app.service.configuration_states(call.actor.tenant, call.id(0)?).await?))
 }
 
+/// One of the device's states, by its id.
+async fn found_state(call: &Call) -> Result<Map<String, Value>, Problem> {
+    let all = call.app.service.configuration_states(call.actor.tenant, call.id(0)?).await?;
+    let wanted = call.key(1);
+    let found = all
+        .into_iter()
+        .find(|state| state.get("id").and_then(Value::as_str).is_some_and(|id| id.eq_ignore_ascii_case(wanted)));
+    found.ok_or_else(|| call.unknown(wanted))
+}
+
+async fn state(call: Call) -> Result<Answer, Problem> {
+    Ok(Answer::entity(found_state(&call).await?))
+}
+
+async fn setting_states(call: Call) -> Result<Answer, Problem> {
+    let states = match found_state(&call).await?.remove("settingStates") {
+        Some(Value::Array(states)) => states,
+        _ => Vec::new(),
+    };
+    let states = states.into_iter().filter_map(|state| match state {
+        Value::Object(state) => Some(state),
+        _ => None,
+    });
+    Ok(Answer::whole(states.collect()))
+}
+
 async fn apps(call: Call) -> Result<Answer, Problem> {
     Ok(Answer::whole(call.app.service.detected_apps(call.actor.tenant).await?))
 }
@@ -40,7 +69,7 @@ async fn apps(call: Call) -> Result<Answer, Problem> {
 async fn app(call: Call) -> Result<Answer, Problem> {
     let id = call.id(0)?.to_string();
     let all = call.app.service.detected_apps(call.actor.tenant).await?;
-    let found = all.into_iter().find(|app| app.get("id").and_then(serde_json::Value::as_str) == Some(id.as_str()));
+    let found = all.into_iter().find(|app| app.get("id").and_then(Value::as_str) == Some(id.as_str()));
     found.map(Answer::entity).ok_or_else(|| call.unknown(call.key(0)))
 }
 
