@@ -155,6 +155,8 @@ fn one(document: &Applied, channel: &Channel, claims: &Claims) -> Resolved {
     if let Some(built) = &document.prepared.built {
         if let Some(sources) = built.identity.as_deref().and_then(|identity| dispute(claims, identity)) {
             exceptions.extend(built.settings.iter().map(|name| conflict(name, &sources)));
+        } else if let Some(reason) = built.undeliverable {
+            exceptions.extend(built.settings.iter().map(|name| not_applicable(name, reason)));
         } else {
             let left_out: &[&str] = match channel.enrollment {
                 EnrollmentKind::User => not_under_user_enrollment(built.shape),

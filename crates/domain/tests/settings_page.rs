@@ -77,7 +77,7 @@ fn page() -> String {
             built::Shape::Custom => "those of the uploaded mobileconfig, under identifiers of their own",
             built::Shape::TrustedRoot => "`com.apple.security.root`, or `com.apple.security.pkcs1` for an intermediate",
             built::Shape::Scep => {
-                "`com.apple.security.scep`; without `scepServerUrls` our own authority, one challenge a hand-out"
+                "`com.apple.security.scep`; of our own authority, one challenge a hand-out, renewed at `renewalThresholdPercentage`; with `scepServerUrls` of another server it is not sent, and says why"
             }
             built::Shape::WiFi => "`com.apple.wifi.managed`",
             built::Shape::EnterpriseWiFi => {

@@ -77,6 +77,8 @@ pub struct Built {
     pub settings: Vec<String>,
     /// Other documents it needs: their ids.
     pub references: Vec<Uuid>,
+    /// Why it is not sent to anybody, if it is not.
+    pub undeliverable: Option<&'static str>,
     /// Hash over everything that is delivered: changes exactly when the profile must.
     pub fingerprint: String,
 }
@@ -141,7 +143,7 @@ pub fn build(graph_type: &str, body: &Map<String, Value>, hash: &dyn Fn(&[u8]) -
         properties(shape).iter().filter_map(|name| Some(((*name).to_owned(), body.get(*name)?.clone()))).collect();
     let fingerprint = hash(json!([graph_type, delivered, references]).to_string().as_bytes());
     let compare = if identity.is_some() { Value::Object(delivered) } else { Value::Null };
-    Built { shape, identity, compare, settings, references, fingerprint }
+    Built { shape, identity, compare, settings, references, undeliverable: undeliverable(shape, body), fingerprint }
 }
 
 fn says_nothing(value: &Value) -> bool {
@@ -173,11 +175,21 @@ pub const SERVER_ROOTS: &[&str] = &["rootCertificatesForServerValidation", "root
 
 /// Every document that a body links to, each once.
 pub fn links(body: &Map<String, Value>) -> Vec<Uuid> {
-    let names = ["rootCertificate", "identityCertificateForClientAuthentication"];
-    let mut found: Vec<Uuid> = names.iter().chain(SERVER_ROOTS).flat_map(|name| linked(body, name)).collect();
+    let names = body.keys().filter_map(|key| key.strip_suffix("@odata.bind"));
+    let mut found: Vec<Uuid> = names.flat_map(|name| linked(body, name)).collect();
     found.sort();
     found.dedup();
     found
+}
+
+/// Why a document of this shape cannot be delivered to any device, if it cannot.
+pub fn undeliverable(shape: Shape, body: &Map<String, Value>) -> Option<&'static str> {
+    let urls = body.get("scepServerUrls").and_then(Value::as_array);
+    let elsewhere = urls.is_some_and(|urls| urls.iter().filter_map(Value::as_str).any(|url| !url.trim().is_empty()));
+    (shape == Shape::Scep && elsewhere).then_some(
+        "another SCEP server gives out its challenges itself, and there is no connector that fetches them; \
+         leave scepServerUrls empty to use the authority of this server",
+    )
 }
 
 /// Ids that a link names: `name@odata.bind` with one address or several, or expanded objects.

@@ -11,13 +11,13 @@ use muster_storage::{
     documents, enrollment_failures,
     enrollment_sessions::{self, EnrollmentSession},
     enrollments::{self, Enrollment},
-    items, people, push_certificates,
+    items, people, push_certificates, timers,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    Contact, Reply, hooks,
+    Contact, Reply, abandoned, hooks,
     identity::{refused, unrecognized},
     model::{self, Model},
     note::{self, Origin},
@@ -183,6 +183,7 @@ fn enroll(
         return Err(muster_storage::Error::Retry("the session was bound meanwhile".into()).into());
     }
     device_states::mark_dirty(tx, a.tenant, channel.id)?;
+    timers::set(tx, a.tenant, abandoned::TIMER, device.id, a.now + abandoned::PATIENCE, "{}")?;
     let activity = if again { "enroll device again" } else { "enroll device" };
     note::device_did(tx, a.tenant, ids, &a.origin, device.id, activity, vec![], a.now)?;
     Ok(Outcome::Done)

@@ -13,14 +13,16 @@ use muster_apple::{
     },
 };
 use muster_storage::{
-    Tx, items,
+    self as storage, Tx,
+    commands::{self, NewCommand},
+    enrollments, items,
     subjects::{self, Subject},
 };
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{Contact, Reply, identity::refused, model, status};
-use crate::{Result, Service};
+use super::{Contact, Reply, commands::priority, identity::refused, model, status};
+use crate::{Ids, Result, Service};
 
 const SUBSCRIPTIONS: &str = "muster.status-subscriptions";
 const ACTIVATION: &str = "muster.activation";
@@ -89,8 +91,80 @@ impl Service {
     }
 
     async fn declared(&self, tenant: Uuid, enrollment: Uuid) -> Result<Declared> {
-        self.store.read(tenant, move |tx| declared(tx, tenant, enrollment)).await
+        self.store
+            .read(tenant, move |tx| match subjects::of_enrollment(tx, tenant, enrollment)? {
+                Some(subject) => Ok(declared(tx, tenant, &subject)?),
+                None => Ok(Declared::default()),
+            })
+            .await
     }
+}
+
+/// Declarative management: iOS and iPadOS 15, macOS 13.
+pub(super) fn takes_declarations(platform: &str, os_version: &str) -> bool {
+    let least = if platform == "macOS" { 13 } else { 15 };
+    model::major(os_version) >= least
+}
+
+/// Queues the command that turns declarative management on, or makes the device synchronise.
+pub(super) fn synchronise(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    enrollment: Uuid,
+    device: Uuid,
+    ids: &mut Ids,
+    now: i64,
+) -> storage::Result<()> {
+    let command = NewCommand {
+        id: ids.next(),
+        enrollment,
+        device,
+        request_type: "DeclarativeManagement".into(),
+        payload: "{}".into(),
+        origin: "system".into(),
+        action: None,
+        destructive: false,
+        priority: priority::SYSTEM,
+        held: false,
+        not_before: 0,
+        expires_at: None,
+        now,
+    };
+    commands::enqueue(tx, tenant, &command)
+}
+
+/// A device looks at its declarations when it is told to: queues that where they are others than those
+/// it was told of. Answers the token it is told of now, and how many commands were queued.
+pub(crate) fn tell(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    subject: &Subject,
+    told: Option<&str>,
+    ids: &mut Ids,
+    now: i64,
+) -> storage::Result<(Option<String>, usize)> {
+    if subject.channel != enrollments::channel::DEVICE
+        || !takes_declarations(&subject.platform, subject.os_version.as_deref().unwrap_or_default())
+    {
+        return Ok((None, 0));
+    }
+    let token = declared(tx, tenant, subject)?.token();
+    if told.is_none_or(|told| told == token) {
+        return Ok((Some(token), 0));
+    }
+    let enrollment = subject.enrollment_id;
+    let waiting = commands::pending(tx, tenant, enrollment, commands::PENDING_LIMIT)?;
+    let waiting = waiting.iter().filter(|c| c.origin == "system" && c.request_type == "DeclarativeManagement");
+    // One that was not handed out yet will carry what is declared by then; one that was carries the former.
+    let (unsent, sent) = waiting.fold((false, false), |(unsent, sent), command| {
+        (unsent || command.attempts == 0, sent || command.attempts > 0)
+    });
+    let on = sent || enrollments::by_id(tx, tenant, enrollment)?.is_some_and(|channel| channel.declarative);
+    if unsent || !on {
+        return Ok((Some(token), 0));
+    }
+    synchronise(tx, tenant, enrollment, subject.device_id, ids, now)?;
+    Ok((Some(token), 1))
 }
 
 fn encode(value: &impl serde::Serialize) -> Vec<u8> {
@@ -137,17 +211,16 @@ fn token(content: &str) -> String {
     muster_pki::sha256(content.as_bytes())[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn declared(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<Declared> {
+fn declared(tx: &mut dyn Tx, tenant: Uuid, subject: &Subject) -> storage::Result<Declared> {
     let mut all = Declared::default();
-    let Some(subject) = subjects::of_enrollment(tx, tenant, enrollment)? else { return Ok(all) };
     let mut configurations = Vec::new();
-    let names = status_items(&subject);
+    let names = status_items(subject);
     if !names.is_empty() {
         let payload = status_subscriptions(&names);
         all.add("com.apple.configuration.management.status-subscriptions", SUBSCRIPTIONS, payload);
         configurations.push(SUBSCRIPTIONS.to_owned());
     }
-    for item in items::of_enrollment(tx, tenant, enrollment)? {
+    for item in items::of_enrollment(tx, tenant, subject.enrollment_id)? {
         let Some(identifier) = item.key.strip_prefix(PREFIX) else { continue };
         if item.desired_version.is_none() {
             continue;

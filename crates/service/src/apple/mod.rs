@@ -18,11 +18,12 @@ use uuid::Uuid;
 
 use crate::ports::PushIdentity;
 
+pub(crate) mod abandoned;
 pub mod account;
 mod authenticate;
 mod check_in;
 mod commands;
-mod declarative;
+pub(crate) mod declarative;
 pub mod enrollment;
 mod enrollment_profile;
 mod escrow;

@@ -5,18 +5,16 @@
 
 use muster_apple::{Channel, check_in::TokenUpdate};
 use muster_storage::{
-    Tx, commands, device_identities, device_states, devices,
+    Tx, device_identities, device_states, devices,
     enrollments::{self, Enrollment},
+    timers,
 };
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Contact, Reply,
-    commands::priority,
-    escrow, hooks,
+    Contact, Reply, abandoned, declarative, escrow, hooks,
     identity::{self, Verdict, refused, unrecognized},
-    model,
     note::{self, Origin},
     push,
 };
@@ -171,36 +169,13 @@ fn enrolled(tx: &mut dyn Tx, u: &Update, ids: &mut Ids, channel: &Enrollment) ->
         device.enrolled_at = Some(u.now);
         device.last_sync_at = Some(u.now);
         device.modified_at = u.now;
-        if takes_declarations(&device.platform, device.os_version.as_deref().unwrap_or_default()) {
-            commands::enqueue(
-                tx,
-                u.tenant,
-                &commands::NewCommand {
-                    id: ids.next(),
-                    enrollment: channel.id,
-                    device: device.id,
-                    request_type: "DeclarativeManagement".into(),
-                    payload: "{}".into(),
-                    origin: "system".into(),
-                    action: None,
-                    destructive: false,
-                    priority: priority::SYSTEM,
-                    held: false,
-                    not_before: 0,
-                    expires_at: None,
-                    now: u.now,
-                },
-            )?;
+        if declarative::takes_declarations(&device.platform, device.os_version.as_deref().unwrap_or_default()) {
+            declarative::synchronise(tx, u.tenant, channel.id, device.id, ids, u.now)?;
         }
         devices::put(tx, u.tenant, &device)?;
+        timers::clear(tx, u.tenant, abandoned::TIMER, device.id)?;
         note::device_did(tx, u.tenant, ids, &u.origin, device.id, "complete enrollment", vec![], u.now)?;
         note::event(tx, u.tenant, ids, "deviceEnrolled", device.id, json!({ "enrollment": channel.id }), u.now)?;
     }
     hooks::inventory_enrolled(tx, u.tenant, channel.id, u.now)
-}
-
-/// Declarative management: iOS and iPadOS 15, macOS 13.
-fn takes_declarations(platform: &str, os_version: &str) -> bool {
-    let least = if platform == "macOS" { 13 } else { 15 };
-    model::major(os_version) >= least
 }

@@ -83,15 +83,19 @@ pub fn item_answered(
     Ok(())
 }
 
-/// A newer certificate arrived: earlier ones of the same document fall.
+/// A newer certificate arrived: earlier ones of the same document fall, and its renewal is planned.
 fn settle_certificates(tx: &mut dyn Tx, tenant: Uuid, item: &Item, now: i64) -> storage::Result<()> {
     let Some(document) = item.document_id.filter(|_| item.reported_version.is_some()) else { return Ok(()) };
     let stored: serde_json::Value = serde_json::from_str(&item.content).unwrap_or_default();
-    if !matches!(stored["content"]["shape"].as_str(), Some("scep" | "enterpriseWiFi")) {
+    let content = &stored["content"];
+    if !matches!(content["shape"].as_str(), Some("scep" | "enterpriseWiFi")) && !content["links"].is_array() {
         return Ok(());
     }
     let Some(channel) = enrollments::by_id(tx, tenant, item.enrollment_id)? else { return Ok(()) };
-    super::certificates::revoke_of_document(tx, tenant, channel.device_id, document, true, now)
+    match super::certificates::revoke_of_document(tx, tenant, channel.device_id, document, true, now)? {
+        Some(newest) => super::renewal::plan(tx, tenant, &newest, now),
+        None => Ok(()),
+    }
 }
 
 fn settle_error(item: &mut Item, order: &Order, result: &CommandResult, now: i64) {

@@ -157,3 +157,116 @@ async fn a_certificate_falls_with_the_profile_that_brought_it() {
     fleet.compute().await;
     assert_eq!(states().await, ["revoked", "revoked"], "before the device even comes");
 }
+
+#[tokio::test]
+async fn a_certificate_is_renewed_when_the_last_part_of_its_life_begins() {
+    const DAY: i64 = 24 * 3_600_000;
+    let fleet = Fleet::new().await;
+    let body = json!({
+        "scepServerUrls": [], "subjectNameFormat": "commonNameAsSerialNumber", "renewalThresholdPercentage": 25,
+    });
+    let document = fleet.assign("iosScepCertificateProfile", body, "allDevices", None).await;
+    fleet.compute().await;
+    let (tenant, device, enrollment) = (fleet.tenant, fleet.device, fleet.enrollment);
+    let issue = async |n: u8| {
+        let now = fleet.service.clock.now_ms();
+        let certificate = muster_storage::certificates::Certificate {
+            id: fleet.service.random.id(now),
+            fingerprint: vec![n; 32],
+            serial: vec![n],
+            issuer: "access".into(),
+            purpose: "access".into(),
+            device_id: Some(device),
+            enrollment_id: Some(enrollment),
+            document_id: Some(document),
+            public_key_hash: vec![n; 32],
+            state: "issued".into(),
+            created_at: now,
+            not_before: now,
+            not_after: now + 100 * DAY,
+            ..Default::default()
+        };
+        fleet.write(move |tx| muster_storage::certificates::insert(tx, tenant, &certificate)).await;
+    };
+    let rung = async || {
+        let now = fleet.service.clock.now_ms();
+        fleet.service.ring_timers(tenant, now).await.unwrap();
+        fleet.service.run_due(now).await.unwrap();
+        fleet.compute().await;
+        fleet.queue().await
+    };
+    let (command, _) = fleet.next().await.unwrap();
+    issue(1).await;
+    fleet.answer(&command, Status::Acknowledged).await;
+
+    fleet.service.clock.advance(74 * DAY);
+    assert_eq!(rung().await.len(), 0, "a quarter of a hundred days is not yet left");
+    fleet.service.clock.advance(DAY);
+    let again = rung().await;
+    assert_eq!(again.iter().map(|command| command.request_type.as_str()).collect::<Vec<_>>(), ["InstallProfile"]);
+    fleet.service.clock.advance(2 * DAY);
+    assert_eq!(rung().await.len(), 1, "a device that does not come is asked once");
+
+    // It comes, makes a new key, and the calendar begins anew.
+    let (command, request) = fleet.next().await.unwrap();
+    assert!(profile(&request).payload("com.apple.security.scep").is_some());
+    issue(2).await;
+    fleet.answer(&command, Status::Acknowledged).await;
+    assert_eq!(fleet.state_of(document).await.as_deref(), Some(state::SUCCEEDED));
+    fleet.service.clock.advance(74 * DAY);
+    assert_eq!(rung().await.len(), 0);
+    fleet.service.clock.advance(DAY);
+    assert_eq!(rung().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_device_that_kept_its_certificate_is_not_asked_in_a_circle() {
+    const DAY: i64 = 24 * 3_600_000;
+    let fleet = Fleet::new().await;
+    let body = json!({ "scepServerUrls": [], "subjectNameFormat": "commonNameAsSerialNumber" });
+    let document = fleet.assign("iosScepCertificateProfile", body, "allDevices", None).await;
+    fleet.compute().await;
+    let (tenant, device, enrollment, now) =
+        (fleet.tenant, fleet.device, fleet.enrollment, fleet.service.clock.now_ms());
+    let certificate = muster_storage::certificates::Certificate {
+        id: fleet.service.random.id(now),
+        fingerprint: vec![1; 32],
+        serial: vec![1],
+        issuer: "access".into(),
+        purpose: "access".into(),
+        device_id: Some(device),
+        enrollment_id: Some(enrollment),
+        document_id: Some(document),
+        public_key_hash: vec![1; 32],
+        state: "issued".into(),
+        not_before: now - 90 * DAY,
+        not_after: now + 10 * DAY,
+        ..Default::default()
+    };
+    fleet.write(move |tx| muster_storage::certificates::insert(tx, tenant, &certificate)).await;
+    let (command, _) = fleet.next().await.unwrap();
+    fleet.answer(&command, Status::Acknowledged).await;
+    for (hours, queued) in [(1, 0), (22, 0), (1, 1)] {
+        fleet.service.clock.advance(hours * 3_600_000);
+        let now = fleet.service.clock.now_ms();
+        fleet.service.ring_timers(tenant, now).await.unwrap();
+        fleet.service.run_due(now).await.unwrap();
+        fleet.compute().await;
+        assert_eq!(fleet.queue().await.len(), queued, "after {hours} more hours");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_scep_server_is_not_sent_and_says_why() {
+    let fleet = Fleet::new().await;
+    let body = json!({
+        "scepServerUrls": ["https://ndes.example.org/certsrv/mscep/mscep.dll"], "subjectNameFormat": "commonName",
+    });
+    let document = fleet.assign("iosScepCertificateProfile", body, "allDevices", None).await;
+    assert_eq!(fleet.compute().await, 0);
+    assert_eq!(fleet.state_of(document).await.as_deref(), Some(state::NOT_APPLICABLE));
+    let (tenant, device) = (fleet.tenant, fleet.device);
+    let rows = fleet.write(move |tx| muster_storage::setting_states::of_device(tx, tenant, device)).await;
+    let reason = rows.iter().find(|row| row.setting == "scepServerUrls").and_then(|row| row.reason.clone());
+    assert!(reason.is_some_and(|reason| reason.contains("challenge")), "{rows:?}");
+}

@@ -10,6 +10,7 @@ use muster_apple::{
     plist::{Dictionary, Value as Plist, put},
     profile::Payload,
 };
+use muster_domain::catalogue::built;
 use muster_storage::{
     self as storage, Tx,
     certificates::{self, purpose},
@@ -164,11 +165,13 @@ pub(crate) fn decided(body: &Map<String, Value>, of: &Subject) -> Result<Decided
         .collect();
     let count = body.get("certificateValidityPeriodValue").and_then(Value::as_u64).unwrap_or(1);
     let scale = match body.get("certificateValidityPeriodScale").and_then(Value::as_str).unwrap_or("years") {
-        "days" => 1,
-        "months" => 30,
-        _ => 365,
+        "days" => 12,
+        "months" => 365,
+        _ => 12 * 365,
     };
-    let days = u32::try_from(count.saturating_mul(scale)).unwrap_or(u32::MAX).clamp(1, 5 * 365);
+    // Twelve months are a year, and six are half of one.
+    let days = count.saturating_mul(scale) / 12;
+    let days = u32::try_from(days).unwrap_or(u32::MAX).clamp(1, 5 * 365);
     Ok(Decided {
         subject: subject(body, of)?,
         alternative_names: alternatives(body, of)?,
@@ -219,7 +222,7 @@ fn request(body: &Map<String, Value>, decided: &Decided, mac: bool) -> Dictionar
 }
 
 /// Revokes the certificates that a device got through a document: all of them when the document is
-/// taken off, all but the newest when a newer one arrived.
+/// taken off, all but the newest when a newer one arrived. Answers the one that is kept.
 pub(super) fn revoke_of_document(
     tx: &mut dyn Tx,
     tenant: Uuid,
@@ -227,26 +230,24 @@ pub(super) fn revoke_of_document(
     document: Uuid,
     keep_newest: bool,
     now: i64,
-) -> storage::Result<()> {
+) -> storage::Result<Option<certificates::Certificate>> {
     let mut of_document: Vec<certificates::Certificate> = certificates::of_device(tx, tenant, device)?
         .into_iter()
         .filter(|certificate| certificate.document_id == Some(document))
         .collect();
     of_document.sort_by_key(|certificate| (certificate.created_at, certificate.id));
-    if keep_newest {
-        of_document.pop();
-    }
+    let kept = if keep_newest { of_document.pop() } else { None };
     for certificate in of_document {
         if certificate.state != certificates::state::REVOKED {
             let reason = if keep_newest { Reason::Superseded } else { Reason::CessationOfOperation };
             revoke(tx, tenant, certificate.id, reason, now)?;
         }
     }
-    Ok(())
+    Ok(kept)
 }
 
 impl Service {
-    /// The SCEP payload of a certificate profile for one device. With our own authority a challenge is
+    /// The SCEP payload of a certificate profile for one device. A challenge of our authority is
     /// minted, bound to the command that carries it: handing that out again voids the earlier one.
     pub(crate) async fn scep_payload(
         &self,
@@ -260,30 +261,26 @@ impl Service {
         let body = document.properties()?;
         let decided = decided(&body, &material.subject)?;
         let mut content = request(&body, &decided, material.is_mac());
-        let urls = body.get("scepServerUrls").and_then(Value::as_array);
-        let theirs = urls.and_then(|urls| urls.iter().filter_map(Value::as_str).find(|url| !url.is_empty()));
-        match theirs {
-            Some(url) => put(&mut content, "URL", url),
-            None => {
-                let offer = self.scep_offer(purpose::ACCESS).await?;
-                let challenge = self
-                    .mint_scep_challenge(NewChallenge {
-                        tenant,
-                        purpose: purpose::ACCESS.to_owned(),
-                        enrollment_session: None,
-                        device: Some(material.subject.device_id),
-                        enrollment: Some(material.subject.enrollment_id),
-                        document: Some(material.document),
-                        command: Some(command),
-                        decided,
-                    })
-                    .await?;
-                put(&mut content, "URL", offer.url);
-                put(&mut content, "Name", offer.name);
-                put(&mut content, "CAFingerprint", Plist::Data(offer.fingerprint.to_vec()));
-                put(&mut content, "Challenge", challenge.expose().as_str());
-            }
+        if let Some(reason) = built::undeliverable(built::Shape::Scep, &body) {
+            return Err(unusable(format!("{}: {reason}", document.display_name)));
         }
+        let offer = self.scep_offer(purpose::ACCESS).await?;
+        let challenge = self
+            .mint_scep_challenge(NewChallenge {
+                tenant,
+                purpose: purpose::ACCESS.to_owned(),
+                enrollment_session: None,
+                device: Some(material.subject.device_id),
+                enrollment: Some(material.subject.enrollment_id),
+                document: Some(material.document),
+                command: Some(command),
+                decided,
+            })
+            .await?;
+        put(&mut content, "URL", offer.url);
+        put(&mut content, "Name", offer.name);
+        put(&mut content, "CAFingerprint", Plist::Data(offer.fingerprint.to_vec()));
+        put(&mut content, "Challenge", challenge.expose().as_str());
         let content = dict! { "PayloadContent" => content };
         Ok(Payload::new("com.apple.security.scep", identifier, uuid, content).titled(&document.display_name))
     }
@@ -335,5 +332,10 @@ mod tests {
     fn validity_is_counted_in_days() {
         let years = body(json!({ "certificateValidityPeriodValue": 2, "certificateValidityPeriodScale": "years" }));
         assert_eq!(decided(&years, &ann()).unwrap().days, 730);
+        let months = |count: u32| {
+            let body = json!({ "certificateValidityPeriodValue": count, "certificateValidityPeriodScale": "months" });
+            decided(&body.as_object().unwrap().clone(), &ann()).unwrap().days
+        };
+        assert_eq!((months(1), months(6), months(12)), (30, 182, 365));
     }
 }

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{CONFIGURATIONS, documents::PreparedDocuments};
-use crate::{Ids, Result, Service, inventory, rules};
+use crate::{Ids, Result, Service, apple::declarative, inventory, rules};
 
 /// Differences that one run sends at most; the channel stays dirty for the rest.
 const COMMANDS: usize = 64;
@@ -83,9 +83,12 @@ impl Run<'_> {
         let (mut queued, all) = self.write_items(tx, &subject, &resolved, ids)?;
         queued += inventory::ask_due(tx, self.tenant, &subject, ids, self.now)?;
         self.write_exceptions(tx, &subject, &resolved)?;
+        let told = marks.declarations_token.as_deref();
+        let (token, told) = declarative::tell(tx, self.tenant, &subject, told, ids, self.now)?;
+        queued += told;
         if all {
             let (desired, reported) = hashes(&items::of_enrollment(tx, self.tenant, self.enrollment)?);
-            let (tenant, enrollment, token) = (self.tenant, self.enrollment, marks.declarations_token.as_deref());
+            let (tenant, enrollment, token) = (self.tenant, self.enrollment, token.as_deref());
             device_states::set_desired(tx, tenant, enrollment, marks.dirty_seq, &desired, token, self.now)?;
             device_states::set_reported(tx, tenant, enrollment, &reported)?;
         }

@@ -21,6 +21,7 @@ pub mod custom;
 pub mod dirty;
 pub mod documents;
 pub mod render;
+pub(crate) mod renewal;
 pub mod secrets;
 pub mod variables;
 mod wifi;

@@ -32,11 +32,13 @@ const HOUR: i64 = 60 * MINUTE;
 /// Job kind -> handler. Add a row for a new kind.
 pub const HANDLERS: &[(&str, Handler)] = &[
     (crate::apple::PUSH_JOB, |service, job| Box::pin(async move { service.run_push_job(job).await })),
+    (crate::apple::abandoned::TIMER, |service, job| Box::pin(async move { service.abandoned_job(job).await })),
     ("audit.erase", |service, job| Box::pin(async move { service.erase_audit_job(job).await })),
     (crate::inventory::DUE, |service, job| Box::pin(async move { service.inventory_job(job).await })),
     (crate::actions::LEAVING_TIMER, |service, job| Box::pin(async move { service.leaving_job(job).await })),
     (crate::actions::MAIL_JOB, |service, job| Box::pin(async move { service.mail_job(job).await })),
     (crate::devices::TELL_JOB, |service, job| Box::pin(async move { service.tell_owner_change(job).await })),
+    (crate::desired::renewal::TIMER, |service, job| Box::pin(async move { service.renew_certificate_job(job).await })),
     (crate::desired::answers::RETRY, |service, job| Box::pin(async move { service.retry_job(job).await })),
     (crate::documents::MARK_JOB, |service, job| Box::pin(async move { service.run_mark_job(job).await })),
     (crate::rules::walk::JOB, |service, job| Box::pin(async move { service.run_members_job(job).await })),

@@ -124,6 +124,30 @@ async fn b7_the_device_limit_holds_when_two_enroll_at_once() {
 }
 
 #[tokio::test]
+async fn an_enrollment_that_never_ends_is_cleared_away_after_a_day() {
+    let site = Site::new().await;
+    let (person, tenant) = (site.person("grace@example.org").await, site.actor.tenant);
+    site.test.set_device_limit(tenant, 1).await;
+    let half = site.phone(person, "UDID-1").await;
+    assert_eq!(half.authenticate(&site).await.status, StatusCode::OK);
+    let whole = async |hours: i64| {
+        site.test.clock.advance(hours * 3_600_000);
+        let now = site.test.clock.now_ms();
+        site.test.run_due(now).await.unwrap();
+        site.start(person, muster_service::apple::enrollment::Entry::Web).await
+    };
+    assert!(whole(23).await.is_err(), "it may still come, and counts");
+    assert!(whole(1).await.is_ok(), "its place is free again");
+    assert_eq!(site.alerts().await, ["enrollmentFailed"; 2], "the refusal before, and the one cleared away");
+    assert_eq!(half.token_update(&site, 1).await.status, StatusCode::FORBIDDEN, "the device drops its profile");
+
+    // One that ended is left alone.
+    site.enrolled(person, "UDID-2").await;
+    assert!(whole(48).await.is_err());
+    assert_eq!(site.alerts().await.len(), 3, "this refusal, and no more");
+}
+
+#[tokio::test]
 async fn not_now_neither_loops_nor_blocks_the_others() {
     let site = Site::new().await;
     let phone = site.enrolled(site.person("grace@example.org").await, "UDID-1").await;
@@ -343,6 +367,43 @@ async fn declarations_are_one_snapshot_and_reports_become_facts() {
     let deep = format!("{{\"StatusItems\":{}1{}}}", "{\"a\":".repeat(500), "}".repeat(500));
     assert_eq!(ask("status", Some(deep.into_bytes())).await.status, StatusCode::BAD_REQUEST);
     assert_eq!(ask("status", Some(b"[".to_vec())).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn a_device_is_told_when_its_declarations_change() {
+    use muster_apple::{
+        check_in::DeclarativeManagement,
+        declarative::{StatusReport, Tokens},
+    };
+    let site = Site::new().await;
+    let phone = site.enrolled(site.person("grace@example.org").await, "UDID-1").await;
+    let ask = async |endpoint: &str, data: Option<Vec<u8>>| {
+        let ids = phone.ids.clone();
+        let message = CheckIn::DeclarativeManagement(DeclarativeManagement { ids, endpoint: endpoint.into(), data });
+        phone.check_in(&site, message).await
+    };
+    let seen = drain(&phone, &site).await;
+    assert_eq!(seen.iter().filter(|kind| *kind == "DeclarativeManagement").count(), 1, "{seen:?}");
+    let runs = async |version: &str| {
+        let mut report = StatusReport::default();
+        report.set_item("device.operating-system.version", version.into());
+        ask("status", Some(report.encode())).await;
+    };
+    // Another system that knows no other status items: the declarations stay.
+    runs("17.5.1").await;
+    assert!(drain(&phone, &site).await.is_empty());
+    // An older one that does not know all of them: they are others.
+    let before = ask("tokens", None).await.body;
+    runs("16.7").await;
+    let command = phone.idle(&site).await.expect("the device is told");
+    assert_eq!(command.request.request_type, "DeclarativeManagement");
+    let told: Tokens = serde_json::from_slice(command.request.parameters["Data"].as_data().unwrap()).unwrap();
+    let now: Tokens = serde_json::from_slice(&ask("tokens", None).await.body).unwrap();
+    assert_eq!(told.sync_tokens.declarations_token, now.sync_tokens.declarations_token);
+    let before: Tokens = serde_json::from_slice(&before).unwrap();
+    assert_ne!(told.sync_tokens.declarations_token, before.sync_tokens.declarations_token);
+    assert!(phone.answer(&site, Status::Acknowledged, &command.uuid, Dictionary::new()).await.is_none());
+    assert!(drain(&phone, &site).await.is_empty(), "once");
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ pub fn rows() -> Vec<Resource> {
     vec![
         row!(GET format!("{item}/rootCertificate"), Entity base, read, 0, "The root that issues a certificate profile", one),
         row!(GET format!("{item}/identityCertificateForClientAuthentication"), Entity base, read, 0, "The certificate profile a network signs in with", one),
+        row!(GET format!("{item}/singleSignOnExtensionPkinitCertificate"), Entity base, read, 0, "The certificate profile of the Kerberos extension", one, beta),
         row!(GET format!("{item}/rootCertificateForServerValidation"), Entity base, read, 0, "The root a network's server is checked with", one),
         row!(GET format!("{item}/rootCertificatesForServerValidation"), Collection base, read, 0, "The roots a network's server is checked with", many),
     ]
