@@ -2,14 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     behaviour::{self, Pulse, Temper},
     model::{Device, Family, Hardware, Version},
     random::Seeded,
-    shell::{Error, Handset, Network, Person},
+    shell::{Error, Handset, Network, Person, unruly::Unruly},
     standins::{factory::Factory, push::PushService},
 };
 
@@ -76,6 +79,8 @@ pub struct Surroundings {
     pub factory: Arc<Factory>,
     /// The address people are told, `https://.../enroll`.
     pub start: String,
+    /// Counts the deaths of the server, where the way to it is an unruly one.
+    pub unruly: Option<watch::Receiver<u32>>,
 }
 
 /// A living fleet; it ends when this is dropped.
@@ -128,7 +133,8 @@ impl Fleet {
 /// A device out of its box.
 pub fn make(plan: &Plan, around: &Surroundings, random: &mut Seeded) -> Handset {
     let device = Device::new(plan.family, plan.system, plan.supervised, &plan.owner, random);
-    let handset = Handset::new(device, around.network.clone());
+    let mut handset = Handset::new(device, around.network.clone());
+    handset.unruly = around.unruly.clone().map(|deaths| Box::new(Unruly::new(random.next(), deaths)));
     match (plan.path, around.factory.identity(&handset.device.hardware)) {
         (Path::Account, Ok(identity)) => handset.with_factory_identity(identity),
         _ => handset,

@@ -14,12 +14,16 @@ use std::{
 use muster::demo::{api::Api, scenery};
 use muster_storage::{Store, TxExt, args, tenants};
 use muster_swarm::{
-    fleet::{Fleet, Plan},
+    fleet::{Fleet, Plan, Surroundings},
     random::Seeded,
-    shell::{Handset, Person},
+    shell::{Handset, Person, unruly::Mischief},
+    standins::push::{PushService, Weather},
 };
 use serde_json::json;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 use uuid::Uuid;
 
 use crate::{Options, report::Report, report::quantile, stage::Stage, stage::now};
@@ -47,7 +51,9 @@ pub async fn run(options: &Options, kills: u32, database_kills: u32) -> anyhow::
     let persons: Vec<(String, Person)> =
         stage.people.iter().map(|user| (user.name.clone(), Person::new(&user.principal, &user.password))).collect();
     let plans = Plan::draw(options.devices, &persons, options.seed);
-    let fleet = Fleet::start(plans, stage.around.clone(), 4);
+    let (deaths, unruly) = watch::channel(0u32);
+    let around = Surroundings { unruly: Some(unruly), ..stage.around.clone() };
+    let fleet = Fleet::start(plans, around, 4);
     let enrolled = fleet.pulse.clone();
     let began = Instant::now();
     while enrolled.enrolled.load(Ordering::Relaxed) < options.devices / 2 {
@@ -64,9 +70,12 @@ pub async fn run(options: &Options, kills: u32, database_kills: u32) -> anyhow::
     let (mut starts, mut recoveries) = (Vec::new(), Vec::new());
     let every = (kills / (database_kills + 1)).max(1);
     let mut database_left = if options.database.is_some() { database_kills } else { 0 };
+    let mut outage = Outage::default();
     for kill in 1..=kills {
+        outage.comes_and_goes(&stage.around.push, kill, kills);
         sleep(Duration::from_millis(200 + random.below(1_800))).await;
         stage.server.kill()?;
+        deaths.send_modify(|deaths| *deaths += 1);
         starts.push(stage.server.start().await?.as_secs_f64());
         if database_left > 0 && kill % every == 0 {
             database_left -= 1;
@@ -77,6 +86,9 @@ pub async fn run(options: &Options, kills: u32, database_kills: u32) -> anyhow::
             println!("{kill} kills, {} actions accepted", accepted.lock().expect("no panic").len());
         }
     }
+    // From here on no answer waits for the server to die.
+    drop(deaths);
+    outage.ends(&stage.around.push);
     calling.store(false, Ordering::Relaxed);
     caller.await?;
     starts.sort_by(f64::total_cmp);
@@ -103,6 +115,22 @@ pub async fn run(options: &Options, kills: u32, database_kills: u32) -> anyhow::
     quiesce(&stage, &taken).await?;
     let handsets = fleet.end().await;
     stage.server.stop().await?;
+    let mut on_the_way = Mischief::default();
+    handsets.iter().filter_map(|handset| handset.unruly.as_ref()).for_each(|way| on_the_way += way.mischief);
+    report.check(
+        "messages twice, late, again and cut short change nothing",
+        on_the_way.truncated_taken == 0 && on_the_way.duplicated > 0 && on_the_way.replayed > 0,
+        format!(
+            "{} twice, {} overtaken, {} again later, {} cut short of which {} taken, {} answers after a death",
+            on_the_way.duplicated,
+            on_the_way.reordered,
+            on_the_way.replayed,
+            on_the_way.truncated,
+            on_the_way.truncated_taken,
+            on_the_way.orphaned
+        ),
+    );
+    outage.check(&mut report);
 
     let verified = stage.server.command(&["audit", "verify"]);
     let detail = verified.as_ref().map_or_else(ToString::to_string, |text| text.trim().to_owned());
@@ -114,6 +142,51 @@ pub async fn run(options: &Options, kills: u32, database_kills: u32) -> anyhow::
     check_database(options, &stage, &accepted, &handsets, &mut report).await?;
     println!("{} actions asked for, {} accepted", asked.load(Ordering::Relaxed), accepted.len());
     report.finish()
+}
+
+/// The push service refuses in the second third of the kills, and is silent in the half of that time.
+#[derive(Default)]
+struct Outage {
+    began: Option<Instant>,
+    lasted: Duration,
+    starts: u32,
+    refused: usize,
+}
+
+impl Outage {
+    fn comes_and_goes(&mut self, push: &PushService, kill: u32, kills: u32) {
+        let part = kill * 6 / kills.max(1);
+        if part < 2 {
+            return;
+        }
+        self.began.get_or_insert_with(Instant::now);
+        match part {
+            2 => push.weather(Weather::Refusing),
+            3 => push.weather(Weather::Silent),
+            _ => self.ends(push),
+        }
+        self.starts += u32::from(part < 4);
+    }
+
+    fn ends(&mut self, push: &PushService) {
+        push.weather(Weather::Fine);
+        if self.lasted.is_zero()
+            && let Some(began) = self.began
+        {
+            self.lasted = began.elapsed();
+            self.refused = push.take_pushed().iter().filter(|push| push.status == 503).count();
+        }
+    }
+
+    fn check(&self, report: &mut Report) {
+        // Each start of the server finds out anew, with at most as many pushes as it has under way at once.
+        let bound = 16 * (self.starts as usize + self.lasted.as_secs() as usize / 10 + 1);
+        report.check(
+            "an outage of the push service is not hammered, and ends with everything delivered",
+            self.refused <= bound,
+            format!("{:.0} s, {} pushes refused", self.lasted.as_secs_f64(), self.refused),
+        );
+    }
 }
 
 /// Asks for actions on random devices, as fast as the server answers.

@@ -97,7 +97,7 @@ impl Stage {
             let principal = format!("person{number}@{DOMAIN}");
             users.push(scenery::create_user(&api, &format!("Person {number}"), &principal, "correct horse 7").await?);
         }
-        let around = Surroundings { network, push, factory, start: format!("{address}/enroll") };
+        let around = Surroundings { network, push, factory, start: format!("{address}/enroll"), unruly: None };
         Ok(Stage { folder, server, api, around, people: users, _website: website })
     }
 }

@@ -89,6 +89,7 @@ impl Stage {
             push: self.push.clone(),
             factory: self.factory.clone(),
             start: format!("{}/enroll", self.addresses.public),
+            unruly: None,
         }
     }
 }

@@ -10,6 +10,7 @@ use super::{
     browser::{Browser, End},
     http::{Client, Response},
     scep,
+    unruly::{Stray, Unruly},
     url::{Url, decode, encode},
 };
 use crate::{
@@ -31,6 +32,8 @@ pub struct Handset {
     pub factory: Option<Arc<Identity>>,
     /// Headers and requests that were sent, where a test asks for them.
     pub log: Option<Vec<String>>,
+    /// What befalls its messages on their way, where a trial asks for it.
+    pub unruly: Option<Box<Unruly>>,
     client: Client,
 }
 
@@ -47,7 +50,7 @@ impl Handset {
     /// A device on a network.
     pub fn new(device: Device, network: Arc<Network>) -> Self {
         let http2 = device.hardware.serial.bytes().last().is_some_and(|byte| byte % 2 == 0);
-        Handset { device, factory: None, log: None, client: Client::new(network, http2) }
+        Handset { device, factory: None, log: None, unruly: None, client: Client::new(network, http2) }
     }
 
     /// With the identity of the factory, for account-driven enrollment.
@@ -235,6 +238,29 @@ impl Handset {
     }
 
     async fn put(&mut self, message: &Message) -> Result<Answer> {
+        let Some(mut way) = self.unruly.take() else { return self.deliver(message).await };
+        way.hold(message).await;
+        for stray in way.before(message) {
+            self.stray(&mut way, &stray).await;
+        }
+        let answer = self.deliver(message).await;
+        if answer.is_ok()
+            && let Some(stray) = way.after(message)
+        {
+            self.stray(&mut way, &stray).await;
+        }
+        self.unruly = Some(way);
+        answer
+    }
+
+    /// A message that the device never meant to send: its answer reaches nobody.
+    async fn stray(&mut self, way: &mut Unruly, stray: &Stray) {
+        if let Ok(answer) = self.deliver(&stray.message).await {
+            way.arrived(stray, answer.status);
+        }
+    }
+
+    async fn deliver(&mut self, message: &Message) -> Result<Answer> {
         let management = self.device.management.as_ref().ok_or_else(|| Error::Device("not managed".into()))?;
         let (address, content_type) = match message.kind {
             Kind::CheckIn => (&management.check_in_url, "application/x-apple-aspen-mdm-checkin"),

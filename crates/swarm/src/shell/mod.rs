@@ -9,6 +9,7 @@ pub mod http;
 pub mod network;
 pub mod person;
 pub mod scep;
+pub mod unruly;
 pub mod url;
 
 pub use handset::Handset;
