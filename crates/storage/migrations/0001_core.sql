@@ -532,10 +532,10 @@ create index command_head on command (tenant_id, enrollment_id, priority, create
 create index command_action on command (tenant_id, action_id) where action_id is not null;
 create index command_expiry on command (tenant_id, expires_at) where expires_at is not null;
 
-create table command_history (
+create table command_history (            -- two trees only: every finished command is written to each
   tenant_id uuid not null,
-  id uuid not null,
   enrollment_id uuid not null,
+  id uuid not null,                      -- in the order made
   device_id uuid not null,
   request_type text not null,
   origin text not null,
@@ -545,9 +545,8 @@ create table command_history (
   attempts bigint not null,
   created_at bigint not null,
   finished_at bigint not null,
-  primary key (tenant_id, id)
+  primary key (tenant_id, enrollment_id, id)
 );
-create index command_history_enrollment on command_history (tenant_id, enrollment_id, finished_at);
 create index command_history_age on command_history (tenant_id, finished_at);
 
 create table command_raw (               -- operator's raw command bodies, sealed

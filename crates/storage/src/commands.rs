@@ -465,12 +465,12 @@ pub fn pending(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, limit: i64) -> R
     )
 }
 
-/// The finished commands of an enrollment, newest first.
+/// The finished commands of an enrollment, the one made last first.
 pub fn history(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, limit: i64) -> Result<Vec<Finished>> {
     tx.all(
         "select id, request_type, origin, action_id, status, error_chain, attempts, created_at, finished_at
            from command_history where tenant_id = $1 and enrollment_id = $2
-          order by finished_at desc, id desc limit $3",
+          order by id desc limit $3",
         args![tenant, enrollment, limit],
         |row| {
             Ok(Finished {
@@ -488,11 +488,22 @@ pub fn history(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, limit: i64) -> R
     )
 }
 
+/// Whether a finished command of that id is in the channel's history: a repeated answer.
+pub fn answered_before(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, id: Uuid) -> Result<bool> {
+    let found = tx.one(
+        "select 1 from command_history where tenant_id = $1 and enrollment_id = $2 and id = $3",
+        args![tenant, enrollment, id],
+        |row| row.int(0),
+    )?;
+    Ok(found.is_some())
+}
+
 /// Removes history older than `before`, at most `limit` rows; answers how many.
 pub fn prune_history(tx: &mut dyn Tx, tenant: Uuid, before: i64, limit: i64) -> Result<u64> {
     tx.execute(
-        "delete from command_history where tenant_id = $1 and id in
-           (select id from command_history where tenant_id = $1 and finished_at < $2 order by finished_at limit $3)",
+        "delete from command_history where tenant_id = $1 and (enrollment_id, id) in
+           (select enrollment_id, id from command_history
+             where tenant_id = $1 and finished_at < $2 order by finished_at limit $3)",
         args![tenant, before, limit],
     )
 }

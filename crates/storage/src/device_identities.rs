@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use crate::{Result, Tx, TxExt, args};
+use crate::{Result, Tx, TxExt, args, subjects::Traits};
 
 /// Everything a check-in is decided by.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct ChannelStanding {
     pub dirty: bool,
     /// A command waits that may go now.
     pub head: Option<Uuid>,
+    /// What the channel takes.
+    pub traits: Traits,
 }
 
 /// Where the holder of a certificate stands when it speaks as `protocol_id`: one statement over
@@ -59,6 +61,7 @@ pub fn standing(
     tx.one(
         "select c.state, c.generation, c.not_after, c.enrollment_session_id, c.device_id, d.state, own.protocol_id, \
             e.id, e.state, e.channel, e.access_token_hash, s.dirty_seq, s.computed_seq, o.stop_epoch, \
+            d.platform, coalesce(d.os_version, e.os_version), d.is_supervised, d.enrollment_type, d.owner_type, \
             (select q.id from command q \
               where q.tenant_id = $1 and q.enrollment_id = e.id and q.state <> 'held' and q.not_before <= $4 \
                 and (q.expires_at is null or q.expires_at > $4) \
@@ -82,7 +85,15 @@ pub fn standing(
                     channel: row.text(9)?,
                     access_token_hash: row.opt_bytes(10)?,
                     dirty: row.opt_int(11)?.unwrap_or(1) > row.opt_int(12)?.unwrap_or(0),
-                    head: row.opt_id(14)?,
+                    head: row.opt_id(19)?,
+                    traits: Traits {
+                        user_channel: row.text(9)? == "appleUser",
+                        platform: row.text(14)?,
+                        os_version: row.opt_text(15)?,
+                        is_supervised: row.bool(16)?,
+                        enrollment_type: row.text(17)?,
+                        owner_type: row.text(18)?,
+                    },
                 }),
             };
             Ok(Standing {
@@ -144,14 +155,4 @@ pub fn supersede_others(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, keep: Uuid)
             and state in ('issued', 'active', 'leaving')",
         args![tenant, device, keep],
     )
-}
-
-/// Whether a finished command of that id is in the channel's history: a repeated answer.
-pub fn answered_before(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, command: Uuid) -> Result<bool> {
-    let found = tx.one(
-        "select 1 from command_history where tenant_id = $1 and id = $2 and enrollment_id = $3",
-        args![tenant, command, enrollment],
-        |row| row.int(0),
-    )?;
-    Ok(found.is_some())
 }

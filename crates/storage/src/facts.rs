@@ -234,18 +234,26 @@ pub fn put_query(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, query: &Invent
     Ok(())
 }
 
+/// The query behind a command was answered: nothing is on its way, and it is due again at `due_at`.
+pub fn settle_query(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    enrollment: Uuid,
+    command: Uuid,
+    due_at: i64,
+    now: i64,
+) -> Result<u64> {
+    tx.execute(
+        "update inventory_query set command_id = null, answered_at = $5, due_at = $4 \
+          where tenant_id = $1 and enrollment_id = $2 and command_id = $3",
+        args![tenant, enrollment, command, due_at, now],
+    )
+}
+
 /// Makes every query of a channel due.
 pub fn make_due(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, now: i64) -> Result<u64> {
     tx.execute(
         "update inventory_query set due_at = $3 where tenant_id = $1 and enrollment_id = $2 and due_at > $3",
-        args![tenant, enrollment, now],
-    )
-}
-
-/// Makes every query of a channel due, and takes no answer to what is on its way.
-pub fn ask_anew(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, now: i64) -> Result<u64> {
-    tx.execute(
-        "update inventory_query set due_at = $3, command_id = null where tenant_id = $1 and enrollment_id = $2",
         args![tenant, enrollment, now],
     )
 }

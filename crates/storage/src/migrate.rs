@@ -49,6 +49,7 @@ const CLUSTERED: &[&str] = &[
     "group_member",
     "device_state",
     "command",
+    "command_history",
     "timer",
     "inventory_query",
     "outbox_cursor",

@@ -53,6 +53,37 @@ pub struct Subject {
     pub device_state: String,
 }
 
+/// What decides which settings, facts and queries a channel takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traits {
+    /// A user's channel, not the device's own.
+    pub user_channel: bool,
+    /// iOS, iPadOS, macOS.
+    pub platform: String,
+    /// OS version as last reported.
+    pub os_version: Option<String>,
+    /// Supervised.
+    pub is_supervised: bool,
+    /// Enrollment type word.
+    pub enrollment_type: String,
+    /// company, personal, unknown.
+    pub owner_type: String,
+}
+
+impl Subject {
+    /// Its traits.
+    pub fn traits(&self) -> Traits {
+        Traits {
+            user_channel: self.channel == "appleUser",
+            platform: self.platform.clone(),
+            os_version: self.os_version.clone(),
+            is_supervised: self.is_supervised,
+            enrollment_type: self.enrollment_type.clone(),
+            owner_type: self.owner_type.clone(),
+        }
+    }
+}
+
 /// The subject behind a channel.
 pub fn of_enrollment(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<Option<Subject>> {
     tx.one(

@@ -187,6 +187,56 @@ on_both_engines! {
         assert!(!older, "a slower computation of an older mark");
     }
 
+    async fn computations_of_one_channel_follow_one_another(store) {
+        let (tenant, phone) = (testing::id(), testing::id());
+        for round in 0..20 {
+            store.write(tenant, move |tx| device_states::mark_dirty(tx, tenant, phone)).await.unwrap();
+            let computations: Vec<_> = (0..6).map(|_| {
+                let store = store.store.clone();
+                tokio::spawn(async move {
+                    store.write(tenant, move |tx| {
+                        let state = device_states::lock(tx, tenant, phone)?.unwrap();
+                        if !state.is_dirty() {
+                            return Ok::<_, Error>(false);
+                        }
+                        device_states::set_desired(tx, tenant, phone, state.dirty_seq, &[1], None, NOW)
+                    }).await
+                })
+            }).collect();
+            let mut computed = 0;
+            for computation in computations {
+                computed += i64::from(computation.await.unwrap().unwrap());
+            }
+            assert_eq!(computed, 1, "round {round}: the others find nothing to do");
+        }
+    }
+
+    async fn a_mark_that_meets_a_computation_is_not_lost(store) {
+        let (tenant, phone) = (testing::id(), testing::id());
+        store.write(tenant, move |tx| device_states::mark_dirty(tx, tenant, phone)).await.unwrap();
+        let (locked, is_locked) = tokio::sync::watch::channel(false);
+        let (marking, is_marking) = std::sync::mpsc::sync_channel(8);
+        let is_marking = std::sync::Mutex::new(is_marking);
+        let computation = store.write(tenant, move |tx| {
+            let state = device_states::lock(tx, tenant, phone)?.unwrap();
+            locked.send_replace(true);
+            // The mark is on its way to a row that this transaction holds.
+            let _ = is_marking.lock().unwrap().recv();
+            device_states::set_desired(tx, tenant, phone, state.dirty_seq, &[1], None, NOW)
+        });
+        let change = async move {
+            let mut is_locked = is_locked;
+            is_locked.wait_for(|locked| *locked).await.unwrap();
+            marking.send(()).unwrap();
+            store.write(tenant, move |tx| device_states::mark_dirty(tx, tenant, phone)).await
+        };
+        let (computed, changed) = tokio::join!(computation, change);
+        assert!(computed.unwrap());
+        changed.unwrap();
+        let state = store.read(tenant, move |tx| device_states::by_enrollment(tx, tenant, phone)).await.unwrap().unwrap();
+        assert!(state.is_dirty(), "computed for mark {} of {}", state.computed_seq, state.dirty_seq);
+    }
+
     async fn everybody_is_marked_in_chunks(store) {
         let tenant = testing::id();
         let all: Vec<Uuid> = (0..5).map(|_| testing::id()).collect();

@@ -1,25 +1,29 @@
 //! The command cycle: a device polls or answers, and gets the next command or nothing.
 //!
-//! `Idle` costs one statement outside a transaction (design, mechanism 3). Handing out marks the
-//! command sent in the transaction that selects it, and answers after its commit; until the device
-//! answers, the same id comes again. The bytes are made at hand-out (mechanism 5): one that cannot be
-//! made is set aside with the reason and the next one goes.
+//! `Idle` costs one statement outside a transaction (design, mechanism 3). Everything else is one turn:
+//! a transaction that takes the answer, computes what has become due and marks the next command sent;
+//! the reply goes out after its commit. Until the device answers, the same id comes again. The bytes are
+//! made at hand-out (mechanism 5), outside the turn: a command that cannot be made is set aside with the
+//! reason in the next turn, which chooses another.
 
 use muster_apple::{Command as Wire, CommandResult, ErrorChainItem, Request, Status, requests};
 use muster_storage::{
     Tx,
     commands::{self, Command, Ending},
-    device_identities, device_states, enrollments,
+    device_states, enrollments,
+    subjects::Traits,
 };
 use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Contact, Reply, hooks,
+    Contact, Reply,
+    escrow::{self, Sealed},
+    hooks,
     note::{self, Origin},
     push,
 };
-use crate::{Error, Ids, Result, Service, settings::MINUTE};
+use crate::{Error, Ids, Result, Service, desired::compute::Run, settings::MINUTE};
 
 /// Lower goes first.
 pub mod priority {
@@ -45,7 +49,23 @@ struct Speaker {
     device: Uuid,
     enrollment: Uuid,
     leaving: bool,
+    traits: Traits,
     origin: Origin,
+    /// What the message says of the device.
+    last: Status,
+}
+
+/// What a turn begins with.
+enum News {
+    /// An Idle begins a session. What is answered NotNow comes again in the next one, not before, and
+    /// then all of it: the device comes back by itself once and works off the whole queue.
+    Session,
+    /// An answer, and the recovery keys found in it.
+    Answer(CommandResult, Vec<Sealed>),
+    /// The command of the turn before was overtaken while it was made.
+    Overtaken(Uuid),
+    /// The command of the turn before cannot be made, and why.
+    NotMade(Command, String),
 }
 
 impl Service {
@@ -59,103 +79,81 @@ impl Service {
         if !["enrolled", "leaving"].contains(&channel.state.as_str()) {
             return Ok(Reply::Empty);
         }
+        let last = result.status;
+        if last == Status::Idle && !channel.dirty && channel.head.is_none() {
+            return Ok(Reply::Empty);
+        }
+        let tenant = contact.identity.tenant;
         let speaker = Speaker {
-            tenant: contact.identity.tenant,
+            tenant,
             device,
             enrollment: channel.enrollment,
             leaving,
+            traits: channel.traits.clone(),
             origin: contact.origin(),
+            last,
         };
-        let idle = result.status == Status::Idle;
-        if idle && !channel.dirty && channel.head.is_none() {
-            return Ok(Reply::Empty);
-        }
-        if !idle {
-            self.take_result(&speaker, &result).await?;
-        }
-        if channel.dirty && !leaving {
-            self.compute(speaker.tenant, speaker.enrollment).await?;
-        }
-        self.hand_out(&speaker, result.status).await
-    }
-
-    /// Finishes the command that a result names and tells who asked for it.
-    async fn take_result(&self, speaker: &Speaker, result: &CommandResult) -> Result<()> {
-        let now = self.clock.now();
-        let named = result.command_uuid.as_deref().and_then(|uuid| uuid.parse::<Uuid>().ok());
-        let (speaker, result, ids) = (speaker.clone(), result.clone(), self.ids(now));
-        let escrow = self.recovery_keys(speaker.tenant, speaker.device, &result, now).await?;
-        self.store
-            .write(speaker.tenant, move |tx| {
-                let mut ids = ids.clone();
-                match named {
-                    Some(command) => {
-                        answered(tx, &speaker, command, &result, &mut ids, now)?;
-                        for sealed in &escrow {
-                            super::escrow::add(
-                                tx,
-                                speaker.tenant,
-                                speaker.device,
-                                super::escrow::FILE_VAULT_KEY,
-                                sealed,
-                                now,
-                            )?;
-                        }
-                        Ok(())
-                    }
-                    None => unknown(tx, &speaker, "unreadable", &mut ids, now),
-                }
-            })
-            .await
-    }
-
-    /// The next command, rendered; or nothing.
-    async fn hand_out(&self, speaker: &Speaker, last: Status) -> Result<Reply> {
-        let (tenant, enrollment) = (speaker.tenant, speaker.enrollment);
-        // An Idle begins a session. What is answered NotNow comes again in the next one, not before, and
-        // then all of it: the device comes back by itself once and works off the whole queue.
-        let session = (last != Status::Idle).then_some(enrollment);
+        let mut news = match last {
+            Status::Idle => News::Session,
+            _ => {
+                let keys = self.recovery_keys(tenant, device, &result, self.clock.now()).await?;
+                News::Answer(result, keys)
+            }
+        };
+        let mut dirty = channel.dirty && !leaving;
         for _ in 0..RENDER_TRIES {
-            let now = self.clock.now();
-            let (leaving, ids) = (speaker.leaving, self.ids(now));
-            let next = self
-                .store
-                .write(tenant, move |tx| {
-                    let mut ids = ids.clone();
-                    if session.is_none() {
-                        commands::forget_not_now(tx, tenant, enrollment)?;
-                    }
-                    let next = next(tx, tenant, enrollment, session, leaving, now)?;
-                    match &next {
-                        Some(command) if command.origin == "action" && command.attempts == 1 => {
-                            hooks::action_handed_out(tx, &mut ids, tenant, command, now)?;
-                        }
-                        None if last != Status::NotNow => push_for_not_now(tx, tenant, enrollment, &mut ids, now)?,
-                        _ => {}
-                    }
-                    Ok::<_, Error>(next)
-                })
-                .await?;
-            let Some(command) = next else { return Ok(Reply::Empty) };
-            match self.render(tenant, &command).await {
+            let Some(command) = self.turn(&speaker, news, dirty).await? else { return Ok(Reply::Empty) };
+            news = match self.render(&speaker, &command).await {
                 Ok(Some(request)) => {
                     let wire = Wire { uuid: command.id.hyphenated().to_string().to_uppercase(), request };
                     return Ok(Reply::List(wire.encode()));
                 }
-                Ok(None) => self.withdraw(speaker, &command, None).await?,
+                Ok(None) => News::Overtaken(command.id),
                 Err(Error::Storage(error)) => return Err(error.into()),
-                Err(error) => self.withdraw(speaker, &command, Some(error.to_string())).await?,
-            }
+                Err(error) => {
+                    let (id, request_type) = (command.id, &command.request_type);
+                    tracing::error!(command = %id, request_type, %error, "a command cannot be made");
+                    News::NotMade(command, error.to_string())
+                }
+            };
+            dirty = false;
         }
         Ok(Reply::Empty)
     }
 
+    /// One turn; answers the command that goes out.
+    async fn turn(&self, speaker: &Speaker, news: News, dirty: bool) -> Result<Option<Command>> {
+        let now = self.clock.now();
+        let (speaker, ids, documents) = (speaker.clone(), self.ids(now), self.prepared.clone());
+        self.store
+            .write(speaker.tenant, move |tx| {
+                let (tenant, enrollment) = (speaker.tenant, speaker.enrollment);
+                let mut ids = ids.clone();
+                match &news {
+                    News::Session => {
+                        commands::forget_not_now(tx, tenant, enrollment)?;
+                    }
+                    News::Answer(result, keys) => take(tx, &speaker, result, keys, &mut ids, now)?,
+                    News::Overtaken(command) => {
+                        commands::cancel_for(tx, tenant, commands::Which::One(enrollment, *command), now)?;
+                    }
+                    News::NotMade(command, why) => not_made(tx, &speaker, command, why, &mut ids, now)?,
+                }
+                if dirty {
+                    Run { tenant, enrollment, now, documents: &documents }.compute(tx, &mut ids)?;
+                }
+                hand_out(tx, &speaker, &mut ids, now)
+            })
+            .await
+    }
+
     /// The bytes of a command, made now.
-    async fn render(&self, tenant: Uuid, command: &Command) -> Result<Option<Request>> {
+    async fn render(&self, speaker: &Speaker, command: &Command) -> Result<Option<Request>> {
+        let tenant = speaker.tenant;
         match command.origin.as_str() {
             "item" => self.render_item(tenant, command.enrollment, command.id, &command.payload).await,
             "action" => self.action_request(tenant, command).await,
-            "inventory" => self.inventory_request(tenant, command).await,
+            "inventory" => hooks::inventory_request(command, &speaker.traits),
             "raw" => self.render_raw(tenant, command.id).await,
             _ => self.render_system(tenant, command).await,
         }
@@ -171,68 +169,28 @@ impl Service {
             other => Err(Error::internal(format!("nobody renders the system command {other}"))),
         }
     }
-
-    /// A command that cannot be sent leaves the queue: overtaken without a word, or as an error that
-    /// is told to whoever asked.
-    async fn withdraw(&self, speaker: &Speaker, command: &Command, error: Option<String>) -> Result<()> {
-        let now = self.clock.now();
-        let (speaker, command, ids) = (speaker.clone(), command.clone(), self.ids(now));
-        if let Some(error) = &error {
-            tracing::error!(command = %command.id, request_type = command.request_type, error, "a command cannot be made");
-        }
-        self.store
-            .write(speaker.tenant, move |tx| {
-                let tenant = speaker.tenant;
-                match &error {
-                    None => {
-                        let which = commands::Which::One(command.enrollment, command.id);
-                        commands::cancel_for(tx, tenant, which, now)?;
-                    }
-                    Some(error) => {
-                        let mut ids = ids.clone();
-                        let mut result = CommandResult::of(
-                            muster_apple::EnrollmentIds::default(),
-                            Status::Error,
-                            "",
-                            Default::default(),
-                        );
-                        result.error_chain.push(ErrorChainItem {
-                            code: 0,
-                            domain: "Muster".into(),
-                            us_english_description: Some(error.clone()),
-                            ..Default::default()
-                        });
-                        answered(tx, &speaker, command.id, &result, &mut ids, now)?;
-                        let details =
-                            json!({ "command": command.id, "requestType": command.request_type, "error": error });
-                        note::alert(
-                            tx,
-                            tenant,
-                            &mut ids,
-                            &speaker.origin,
-                            "commandNotMade",
-                            Some(speaker.device),
-                            details,
-                            now,
-                        )?;
-                    }
-                }
-                Ok::<_, Error>(())
-            })
-            .await
-    }
 }
 
-/// Selects the next command and marks it sent.
-fn next(
-    tx: &mut dyn Tx,
-    tenant: Uuid,
-    enrollment: Uuid,
-    session: Option<Uuid>,
-    leaving: bool,
-    now: i64,
-) -> muster_storage::Result<Option<Command>> {
-    if !leaving {
+/// Chooses what goes out and marks it sent. Where nothing does, a device that put something off is asked
+/// to come back.
+fn hand_out(tx: &mut dyn Tx, speaker: &Speaker, ids: &mut Ids, now: i64) -> Result<Option<Command>> {
+    let next = next(tx, speaker, now)?;
+    match &next {
+        Some(command) if command.origin == "action" && command.attempts == 1 => {
+            hooks::action_handed_out(tx, ids, speaker.tenant, command, now)?;
+        }
+        None if speaker.last != Status::NotNow => {
+            push_for_not_now(tx, speaker.tenant, speaker.enrollment, ids, now)?;
+        }
+        _ => {}
+    }
+    Ok(next)
+}
+
+fn next(tx: &mut dyn Tx, speaker: &Speaker, now: i64) -> muster_storage::Result<Option<Command>> {
+    let (tenant, enrollment) = (speaker.tenant, speaker.enrollment);
+    let session = (speaker.last != Status::Idle).then_some(enrollment);
+    if !speaker.leaving {
         return commands::hand_out_next(tx, tenant, enrollment, session, now);
     }
     // A device that leaves may fetch the removal and nothing else.
@@ -258,6 +216,40 @@ fn push_for_not_now(
     let Some(command) = waiting.iter().find(|command| command.state == "notNow") else { return Ok(()) };
     let wait = if command.attempts <= 1 { 15 * MINUTE } else { 60 * MINUTE };
     push::push_at(tx, tenant, enrollment, ids, now + wait, now)
+}
+
+/// Takes what a result says of the command that it names.
+fn take(
+    tx: &mut dyn Tx,
+    speaker: &Speaker,
+    result: &CommandResult,
+    keys: &[Sealed],
+    ids: &mut Ids,
+    now: i64,
+) -> Result<()> {
+    let named = result.command_uuid.as_deref().and_then(|uuid| uuid.parse::<Uuid>().ok());
+    let Some(command) = named else { return unknown(tx, speaker, "unreadable", ids, now) };
+    answered(tx, speaker, command, result, ids, now)?;
+    for sealed in keys {
+        escrow::add(tx, speaker.tenant, speaker.device, escrow::FILE_VAULT_KEY, sealed, now)?;
+    }
+    Ok(())
+}
+
+/// A command that cannot be made leaves the queue as an error, told to whoever asked and in an alert.
+fn not_made(tx: &mut dyn Tx, speaker: &Speaker, command: &Command, why: &str, ids: &mut Ids, now: i64) -> Result<()> {
+    let mut result =
+        CommandResult::of(muster_apple::EnrollmentIds::default(), Status::Error, "", Default::default());
+    result.error_chain.push(ErrorChainItem {
+        code: 0,
+        domain: "Muster".into(),
+        us_english_description: Some(why.to_owned()),
+        ..Default::default()
+    });
+    answered(tx, speaker, command.id, &result, ids, now)?;
+    let details = json!({ "command": command.id, "requestType": command.request_type, "error": why });
+    note::alert(tx, speaker.tenant, ids, &speaker.origin, "commandNotMade", Some(speaker.device), details, now)?;
+    Ok(())
 }
 
 /// Takes one answer: history, and whoever asked. A second answer finds nothing and changes nothing.
@@ -300,7 +292,7 @@ fn answered(
             });
             hooks::action_answered(tx, ids, tenant, &finished, ending, said.as_deref(), now)?;
         }
-        "inventory" => hooks::inventory_answered(tx, tenant, &finished, result, now)?,
+        "inventory" => hooks::inventory_answered(tx, tenant, &finished, &speaker.traits, result, now)?,
         "system" if finished.request_type == "DeclarativeManagement" && ending == Ending::Acknowledged => {
             enrollments::set_declarative(tx, tenant, enrollment)?;
         }
@@ -310,7 +302,7 @@ fn answered(
 }
 
 fn unknown_unless_repeated(tx: &mut dyn Tx, speaker: &Speaker, command: Uuid, ids: &mut Ids, now: i64) -> Result<()> {
-    if device_identities::answered_before(tx, speaker.tenant, speaker.enrollment, command)? {
+    if commands::answered_before(tx, speaker.tenant, speaker.enrollment, command)? {
         return Ok(());
     }
     unknown(tx, speaker, &command.to_string(), ids, now)

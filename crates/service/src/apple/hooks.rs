@@ -6,6 +6,7 @@ use muster_storage::{
     Tx,
     certificates::purpose,
     commands::{Command, Ending},
+    subjects::Traits,
 };
 use uuid::Uuid;
 
@@ -62,15 +63,21 @@ pub(super) fn inventory_enrolled(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid
     Ok(inventory::enrolled(tx, tenant, enrollment, now)?)
 }
 
+/// A query goes out.
+pub(super) fn inventory_request(command: &Command, traits: &Traits) -> Result<Option<Request>> {
+    inventory::render(&command.request_type, traits)
+}
+
 /// A query was answered.
 pub(super) fn inventory_answered(
     tx: &mut dyn Tx,
     tenant: Uuid,
     command: &Command,
+    traits: &Traits,
     result: &CommandResult,
     now: i64,
 ) -> Result<()> {
-    Ok(inventory::answered(tx, tenant, command.enrollment, command.id, &command.request_type, result, now)?)
+    Ok(inventory::answered(tx, tenant, command, traits, result, now)?)
 }
 
 /// Whose identity a challenge is minted for.
@@ -98,10 +105,6 @@ pub(super) struct Challenge {
 impl Service {
     pub(super) async fn action_request(&self, tenant: Uuid, command: &Command) -> Result<Option<Request>> {
         self.render_action(tenant, command).await.map(Some)
-    }
-
-    pub(super) async fn inventory_request(&self, tenant: Uuid, command: &Command) -> Result<Option<Request>> {
-        self.render_inventory(tenant, command.enrollment, &command.request_type).await
     }
 
     /// Mints the challenge for a device identity; the common name says nothing of the person.

@@ -20,40 +20,19 @@ use muster_storage::{
     items::{self, Item, state},
     rule_subjects,
     setting_states::{self, SettingState},
-    subjects::{self, Subject},
+    subjects::{self, Subject, Traits},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{CONFIGURATIONS, documents::PreparedDocuments};
-use crate::{Ids, Result, Service, apple::declarative, inventory, rules};
+use crate::{Ids, Result, apple::declarative, inventory, rules};
 
 /// Differences that one run sends at most; the channel stays dirty for the rest.
 const COMMANDS: usize = 64;
 
-/// What a run came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Computed {
-    /// Commands queued.
-    pub queued: usize,
-    /// Nothing is left to compute.
-    pub settled: bool,
-}
-
-impl Service {
-    /// Recomputes a channel's desired state and queues the differences. Cheap when it is not dirty.
-    pub async fn compute(&self, tenant: Uuid, enrollment: Uuid) -> Result<Computed> {
-        let now = self.clock.now();
-        let ids = self.ids(now);
-        let documents = self.prepared.clone();
-        self.store
-            .write(tenant, move |tx| {
-                let run = Run { tenant, enrollment, now, documents: &documents };
-                run.compute(tx, &mut ids.clone())
-            })
-            .await
-    }
-}
+/// Room that a run wants in the queue, for its differences and the inventory's queries.
+const ROOM: i64 = COMMANDS as i64 + 16;
 
 /// One run.
 pub(crate) struct Run<'a> {
@@ -64,19 +43,22 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
-    pub(crate) fn compute(&self, tx: &mut dyn Tx, ids: &mut Ids) -> Result<Computed> {
-        let nothing = Computed { queued: 0, settled: true };
-        let Some(subject) = subjects::of_enrollment(tx, self.tenant, self.enrollment)? else { return Ok(nothing) };
-        if subject.state != "enrolled" {
-            return Ok(nothing);
-        }
+    /// Recomputes the channel's desired state where it is dirty, and queues the differences; answers how
+    /// many commands that made.
+    pub(crate) fn compute(&self, tx: &mut dyn Tx, ids: &mut Ids) -> Result<usize> {
+        let subject = subjects::of_enrollment(tx, self.tenant, self.enrollment)?;
+        let Some(subject) = subject.filter(|subject| subject.state == "enrolled") else { return Ok(0) };
         // A device that has just enrolled, or changed, is in its groups before its policies are chosen.
         let due = rule_subjects::due_of(tx, self.tenant, subject.device_id, subject.person_id)?;
         rules::settle::settle(tx, self.tenant, &self.documents.rules, &due, ids, self.now)?;
         let Some(marks) = device_states::lock(tx, self.tenant, self.enrollment)?.filter(|s| s.is_dirty()) else {
-            return Ok(nothing);
+            return Ok(0);
         };
-        let resolved = match channel(&subject) {
+        if commands::count(tx, self.tenant, self.enrollment)? > commands::PENDING_LIMIT - ROOM {
+            // The device has to fetch first; until then the channel stays dirty.
+            return Ok(0);
+        }
+        let resolved = match channel(&subject.traits()) {
             Some(channel) => resolve(&self.applied(tx, &subject)?, &channel),
             None => Vec::new(),
         };
@@ -92,7 +74,7 @@ impl Run<'_> {
             device_states::set_desired(tx, tenant, enrollment, marks.dirty_seq, &desired, token, self.now)?;
             device_states::set_reported(tx, tenant, enrollment, &reported)?;
         }
-        Ok(Computed { queued, settled: all })
+        Ok(queued)
     }
 
     /// The documents that reach the subject.
@@ -328,19 +310,19 @@ impl Run<'_> {
 }
 
 /// What the rules see of a channel; none for a platform we do not deliver to.
-pub(crate) fn channel(subject: &Subject) -> Option<Channel> {
-    let platform = Platform::of(&subject.platform)?;
-    let enrollment = enrollment_kind(&subject.enrollment_type);
+pub(crate) fn channel(traits: &Traits) -> Option<Channel> {
+    let platform = Platform::of(&traits.platform)?;
+    let enrollment = enrollment_kind(&traits.enrollment_type);
     Some(Channel {
         platform,
-        version: Version::lenient(subject.os_version.as_deref().unwrap_or("0")),
+        version: Version::lenient(traits.os_version.as_deref().unwrap_or("0")),
         supervised: match platform {
-            Platform::Ios => subject.is_supervised,
+            Platform::Ios => traits.is_supervised,
             // Apple counts a Mac with user-approved device enrollment as supervised.
             Platform::MacOs => enrollment == EnrollmentKind::Device,
         },
         enrollment,
-        user_channel: subject.channel == "appleUser",
+        user_channel: traits.user_channel,
     })
 }
 

@@ -1,11 +1,9 @@
 //! Desired state: from assignments to commands, and from answers to truth.
 //!
-//! [`Service::compute`] resolves what a channel should have and queues the differences; [`answers`]
+//! [`compute`] resolves what a channel should have and queues the differences; [`answers`]
 //! takes what the device says; [`render`](Service::render_item) makes bytes at hand-out; [`dirty`] marks
 //! channels again whose settled errors are due.
 //! The rules are pure and in the crate `domain` (`assignment`, `resolve`, `reconcile`).
-//!
-//! [`Service::compute`]: crate::Service::compute
 
 pub mod answers;
 #[cfg(test)]

@@ -20,7 +20,7 @@ use muster_storage::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{CONFIGURATIONS, answers, profile_identifier};
+use super::{CONFIGURATIONS, answers, compute::Run, profile_identifier};
 use crate::{
     Clock, Result,
     testing::{START, TestService},
@@ -169,7 +169,12 @@ impl Fleet {
     }
 
     pub(crate) async fn compute(&self) -> usize {
-        self.service.compute(self.tenant, self.enrollment).await.unwrap().queued
+        let (tenant, enrollment, now) = (self.tenant, self.enrollment, self.service.clock.now());
+        let (ids, documents) = (self.service.ids(now), self.service.prepared.clone());
+        let run = move |tx: &mut dyn muster_storage::Tx| {
+            Run { tenant, enrollment, now, documents: &documents }.compute(tx, &mut ids.clone())
+        };
+        self.service.store.write(tenant, run).await.unwrap()
     }
 
     pub(crate) async fn queue(&self) -> Vec<Command> {

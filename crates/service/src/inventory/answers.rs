@@ -11,9 +11,12 @@ use muster_domain::{
     facts::{Fact, Owner, Query, given_by, managed_apps_only},
 };
 use muster_storage::{
-    self as storage, Tx, device_states, devices,
+    self as storage, Tx,
+    commands::Command,
+    device_states,
+    devices::{self, Device},
     facts::{self, App},
-    subjects::{self, Subject},
+    subjects::Traits,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -30,47 +33,40 @@ const TEXT_LIMIT: usize = 1_024;
 pub fn answered(
     tx: &mut dyn Tx,
     tenant: Uuid,
-    enrollment: Uuid,
-    command: Uuid,
-    request_type: &str,
+    command: &Command,
+    traits: &Traits,
     result: &CommandResult,
     now: i64,
 ) -> storage::Result<()> {
-    let Some(query) = Query::of(request_type) else { return Ok(()) };
-    let of_command = |row: &facts::InventoryQuery| row.kind == request_type && row.command_id == Some(command);
-    // A query that was called back is answered in vain.
-    let Some(mut row) = facts::queries(tx, tenant, enrollment)?.into_iter().find(of_command) else { return Ok(()) };
-    row.command_id = None;
-    row.answered_at = Some(now);
-    row.due_at = now + super::ask::every(&row.kind);
-    facts::put_query(tx, tenant, enrollment, &row)?;
+    let Some(query) = Query::of(&command.request_type) else { return Ok(()) };
+    let due_at = now + super::ask::every(&command.request_type);
+    facts::settle_query(tx, tenant, command.enrollment, command.id, due_at, now)?;
     if result.status != Status::Acknowledged {
         return Ok(());
     }
-    let Some(subject) = subjects::of_enrollment(tx, tenant, enrollment)? else { return Ok(()) };
-    let Some(channel) = channel(&subject) else { return Ok(()) };
-    let taker = Taker { tenant, subject, channel, now };
+    let Some(channel) = channel(traits) else { return Ok(()) };
+    let Some(device) = devices::by_id(tx, tenant, command.device)? else { return Ok(()) };
+    // Whose it is is read here: it may have become personal since it began to speak.
+    let owner = Owner::of(&device.owner_type);
+    let taker = Taker { tenant, device, channel, owner, now };
     match query {
         Query::DeviceInformation => taker.facts(tx, query, "QueryResponses", "deviceInformation", result),
         Query::SecurityInfo => taker.facts(tx, query, "SecurityInfo", "securityInfo", result),
         Query::InstalledApplicationList => taker.apps(tx, result),
         Query::CertificateList => taker.certificates(tx, result),
-        Query::ProfileList => profiles::compare(tx, tenant, enrollment, result, now),
+        Query::ProfileList => profiles::compare(tx, tenant, command.enrollment, result, now),
     }
 }
 
 struct Taker {
     tenant: Uuid,
-    subject: Subject,
+    device: Device,
     channel: Channel,
+    owner: Owner,
     now: i64,
 }
 
 impl Taker {
-    fn owner(&self) -> Owner {
-        Owner::of(&self.subject.owner_type)
-    }
-
     fn facts(
         &self,
         tx: &mut dyn Tx,
@@ -80,7 +76,7 @@ impl Taker {
         result: &CommandResult,
     ) -> storage::Result<()> {
         let Ok(Some(answers)) = result.body.dictionary(section) else { return Ok(()) };
-        let given: Vec<(&'static Fact, Value)> = given_by(query, &self.channel, self.owner())
+        let given: Vec<(&'static Fact, Value)> = given_by(query, &self.channel, self.owner)
             .filter_map(|fact| Some((fact, fact.read(&scalar(at(answers, &fact.key)?)?)?)))
             .collect();
         self.keep(tx, source, given.iter().map(|(fact, value)| (fact.name.as_str(), value.clone())))?;
@@ -94,7 +90,7 @@ impl Taker {
         source: &str,
         given: impl Iterator<Item = (&'a str, Value)>,
     ) -> storage::Result<()> {
-        let known: BTreeMap<String, facts::Fact> = facts::of_device(tx, self.tenant, self.subject.device_id)?
+        let known: BTreeMap<String, facts::Fact> = facts::of_device(tx, self.tenant, self.device.id)?
             .into_iter()
             .map(|fact| (fact.name.clone(), fact))
             .collect();
@@ -110,7 +106,7 @@ impl Taker {
                 observed_at: self.now,
                 changed_at: self.now,
             };
-            facts::put(tx, self.tenant, self.subject.device_id, &fact)?;
+            facts::put(tx, self.tenant, self.device.id, &fact)?;
         }
         Ok(())
     }
@@ -118,7 +114,7 @@ impl Taker {
     /// Writes the device's columns and properties that show facts. What decides about settings marks
     /// the device dirty.
     fn show(&self, tx: &mut dyn Tx, given: &[(&'static Fact, Value)]) -> storage::Result<()> {
-        let Some(before) = devices::by_id(tx, self.tenant, self.subject.device_id)? else { return Ok(()) };
+        let before = &self.device;
         let mut device = before.clone();
         let mut properties = device.properties()?;
         let text = |value: &Value| value.as_str().map(str::to_owned);
@@ -149,13 +145,13 @@ impl Taker {
             device.is_encrypted = Some(caps == 3 && passcode != Some(false));
         }
         device.document = Value::Object(properties).to_string();
-        if device == before {
+        if device == *before {
             return Ok(());
         }
         device.modified_at = self.now;
         devices::put(tx, self.tenant, &device)?;
         let decides = |d: &devices::Device| (d.os_version.clone(), d.is_supervised, d.is_encrypted, d.name.clone());
-        if decides(&device) != decides(&before) {
+        if decides(&device) != decides(before) {
             device_states::mark_device_dirty(tx, self.tenant, device.id)?;
         }
         Ok(())
@@ -163,7 +159,7 @@ impl Taker {
 
     fn apps(&self, tx: &mut dyn Tx, result: &CommandResult) -> storage::Result<()> {
         let Ok(Some(list)) = result.body.array("InstalledApplicationList") else { return Ok(()) };
-        let managed = managed_apps_only(&self.channel, self.owner());
+        let managed = managed_apps_only(&self.channel, self.owner);
         let mut found: BTreeMap<String, App> = BTreeMap::new();
         for item in list.iter().filter_map(Plist::as_dictionary).take(LIST_LIMIT) {
             let text =
@@ -182,7 +178,7 @@ impl Taker {
             };
             found.insert(identifier, app);
         }
-        let device = self.subject.device_id;
+        let device = self.device.id;
         for known in facts::apps_of_device(tx, self.tenant, device)? {
             match found.remove(&known.identifier) {
                 None => facts::remove_app(tx, self.tenant, device, &known.identifier)?,

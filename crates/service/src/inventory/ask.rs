@@ -10,7 +10,7 @@ use muster_storage::{
     commands::{self, NewCommand},
     device_states,
     facts::{self, InventoryQuery},
-    subjects::{self, Subject},
+    subjects::{self, Subject, Traits},
     timers,
 };
 use serde_json::json;
@@ -39,7 +39,8 @@ pub(super) fn every(kind: &str) -> i64 {
 pub fn enrolled(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, now: i64) -> storage::Result<()> {
     crate::desired::answers::start_over(tx, tenant, enrollment)?;
     facts::clear_queries(tx, tenant, enrollment)?;
-    if let Some(channel) = subjects::of_enrollment(tx, tenant, enrollment)?.as_ref().and_then(channel) {
+    let subject = subjects::of_enrollment(tx, tenant, enrollment)?;
+    if let Some(channel) = subject.and_then(|subject| channel(&subject.traits())) {
         for query in queries(&channel) {
             let row = InventoryQuery {
                 kind: query.word().to_owned(),
@@ -107,7 +108,7 @@ pub(crate) fn ask_due(
 }
 
 /// The request of a query on a channel.
-pub(crate) fn request(query: Query, channel: &Channel, owner: Owner) -> Request {
+fn request(query: Query, channel: &Channel, owner: Owner) -> Request {
     match query {
         Query::DeviceInformation => {
             let keys: Vec<&str> = given_by(query, channel, owner).map(|fact| fact.key.as_str()).collect();
@@ -122,23 +123,15 @@ pub(crate) fn request(query: Query, channel: &Channel, owner: Owner) -> Request 
     }
 }
 
-impl Service {
-    /// The request of a command of origin `inventory`, made for the device as it is now. `None`: the
-    /// channel is gone, or not asked this any more.
-    pub async fn render_inventory(
-        &self,
-        tenant: Uuid,
-        enrollment: Uuid,
-        request_type: &str,
-    ) -> Result<Option<Request>> {
-        let query =
-            Query::of(request_type).ok_or_else(|| Error::internal(format!("{request_type} is no inventory query")))?;
-        let subject = self.store.read(tenant, move |tx| subjects::of_enrollment(tx, tenant, enrollment)).await?;
-        let Some(subject) = subject else { return Ok(None) };
-        let owner = Owner::of(&subject.owner_type);
-        Ok(channel(&subject).map(|channel| request(query, &channel, owner)))
-    }
+/// The request of a command of origin `inventory`, made for the channel as it is now. `None`: it is not
+/// asked this any more.
+pub(crate) fn render(request_type: &str, traits: &Traits) -> Result<Option<Request>> {
+    let query =
+        Query::of(request_type).ok_or_else(|| Error::internal(format!("{request_type} is no inventory query")))?;
+    Ok(channel(traits).map(|channel| request(query, &channel, Owner::of(&traits.owner_type))))
+}
 
+impl Service {
     /// The job behind [`DUE`]: the scheduled check-in. The channel is looked at again and asked to
     /// connect; what is due by then is asked.
     pub async fn inventory_due(&self, tenant: Uuid, enrollment: Uuid) -> Result<()> {

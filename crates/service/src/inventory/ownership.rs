@@ -1,7 +1,11 @@
 //! What may not be known of a personal device is forgotten in the transaction that makes it personal.
 
 use muster_domain::facts::{Owner, fact};
-use muster_storage::{self as storage, Tx, devices, enrollments, facts, subjects};
+use muster_storage::{
+    self as storage, Tx,
+    commands::{self, Which},
+    devices, enrollments, facts, subjects,
+};
 use uuid::Uuid;
 
 use super::refresh;
@@ -17,7 +21,7 @@ pub fn made_personal(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, now: i64) -> s
         Some(found) => subjects::of_enrollment(tx, tenant, found.id)?,
         None => None,
     };
-    let channel = subject.as_ref().and_then(channel);
+    let channel = subject.and_then(|subject| channel(&subject.traits()));
     let Some(mut row) = devices::by_id(tx, tenant, device)? else { return Ok(()) };
     let mut properties = row.properties()?;
     for known in facts::of_device(tx, tenant, device)? {
@@ -44,8 +48,11 @@ pub fn made_personal(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, now: i64) -> s
         devices::put(tx, tenant, &row)?;
     }
     for channel in channels {
-        // What was asked of a company device may be answered with more than a personal one is asked for.
-        facts::ask_anew(tx, tenant, channel.id, now)?;
+        // What was asked of a company device may be answered with more than a personal one is asked for:
+        // the answer to what is on its way is not taken.
+        for asked in facts::queries(tx, tenant, channel.id)?.into_iter().filter_map(|query| query.command_id) {
+            commands::cancel_for(tx, tenant, Which::One(channel.id, asked), now)?;
+        }
         refresh(tx, tenant, channel.id, now)?;
     }
     Ok(())

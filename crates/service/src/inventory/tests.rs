@@ -7,13 +7,15 @@ use muster_apple::{
     plist::{Dictionary, Value as Plist},
 };
 use muster_storage::{
+    Tx,
     commands::{self, Command, Ending},
     devices, facts,
     items::{self, state},
+    subjects,
 };
 use serde_json::json;
 
-use super::{answered, enrolled, made_personal, refresh};
+use super::{answered, enrolled, made_personal, refresh, render};
 use crate::{
     Clock,
     desired::{profile_identifier, tests::Fleet},
@@ -37,8 +39,9 @@ async fn answer(fleet: &Fleet, kind: &str, body: Dictionary) {
     fleet
         .write(move |tx| {
             commands::hand_out(tx, tenant, enrollment, id, now)?;
+            let traits = subjects::of_enrollment(tx, tenant, enrollment)?.unwrap().traits();
             let done = commands::finish(tx, tenant, enrollment, id, Ending::Acknowledged, None, now)?.unwrap();
-            answered(tx, tenant, enrollment, id, &done.request_type, &result, now)
+            answered(tx, tenant, &done, &traits, &result, now)
         })
         .await;
 }
@@ -135,7 +138,8 @@ async fn user_enrollment_keeps_nothing_that_identifies_the_device() {
     let fleet = Fleet::with("iOS", "17.4", "appleAccountDrivenUserEnrollment", false).await;
     begin(&fleet).await;
     let (tenant, enrollment) = (fleet.tenant, fleet.enrollment);
-    let request = fleet.service.render_inventory(tenant, enrollment, "DeviceInformation").await.unwrap().unwrap();
+    let subject = fleet.write(move |tx| subjects::of_enrollment(tx, tenant, enrollment)).await.unwrap();
+    let request = render("DeviceInformation", &subject.traits()).unwrap().unwrap();
     let text = format!("{:?}", request.parameters);
     for hidden in ["UDID", "SerialNumber", "IMEI", "PhoneNumber", "WiFiMAC"] {
         assert!(!text.contains(hidden), "{hidden} is asked for");
@@ -156,7 +160,12 @@ async fn a_device_that_becomes_personal_is_forgotten_as_far_as_it_must_be() {
     let apps = Plist::Array(vec![app("com.example.private")]);
     answer(&fleet, "InstalledApplicationList", dict! { "InstalledApplicationList" => apps }).await;
     assert!(facts_of(&fleet).await.contains_key("iccid"));
-    let (tenant, device, now) = (fleet.tenant, fleet.device, fleet.service.clock.now());
+    let (tenant, device, enrollment) = (fleet.tenant, fleet.device, fleet.enrollment);
+    let now = fleet.service.clock.now();
+    fleet.write(move |tx| refresh(tx, tenant, enrollment, now)).await;
+    fleet.compute().await;
+    let asked = asked(&fleet, "InstalledApplicationList").await.unwrap();
+    fleet.write(move |tx| commands::hand_out(tx, tenant, enrollment, asked.id, now)).await.unwrap();
     let left = fleet
         .write(move |tx| {
             let mut row = devices::by_id(tx, tenant, device)?.unwrap();
@@ -170,9 +179,11 @@ async fn a_device_that_becomes_personal_is_forgotten_as_far_as_it_must_be() {
     assert!(left.0.is_empty(), "apps nobody manages are gone");
     assert!(left.1.get("iccid").is_none() && left.1.get("wiFiMacAddress").is_some());
     assert!(!facts_of(&fleet).await.contains_key("iccid"));
-    let request =
-        fleet.service.render_inventory(tenant, fleet.enrollment, "InstalledApplicationList").await.unwrap().unwrap();
+    let subject = fleet.write(move |tx| subjects::of_enrollment(tx, tenant, enrollment)).await.unwrap();
+    let request = render("InstalledApplicationList", &subject.traits()).unwrap().unwrap();
     assert_eq!(request.parameters.get("ManagedAppsOnly").and_then(Plist::as_boolean), Some(true));
+    let late = move |tx: &mut dyn Tx| commands::finish(tx, tenant, enrollment, asked.id, Ending::Acknowledged, None, now);
+    assert!(fleet.write(late).await.is_none(), "the list of all apps, asked before, is not taken any more");
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ impl Service {
                         let mut ids = ids.clone();
                         for &enrollment in &chunk {
                             let run = Run { tenant, enrollment, now, documents: &documents };
-                            if run.compute(tx, &mut ids)?.queued > 0 {
+                            if run.compute(tx, &mut ids)? > 0 {
                                 push_soon(tx, tenant, enrollment, &mut ids, now)?;
                             }
                         }
