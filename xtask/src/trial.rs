@@ -19,7 +19,7 @@ pub fn faults(args: &[String]) -> anyhow::Result<()> {
 }
 
 /// What can be measured, by the name of the trial.
-const BENCHES: [&str; 2] = ["checkin", "list"];
+const BENCHES: [&str; 3] = ["checkin", "list", "memory"];
 
 /// `cargo xtask bench checkin [--engine sqlite|postgres] [--history 0,1000000] [--seconds N] ...`
 pub fn bench(args: &[String]) -> anyhow::Result<()> {

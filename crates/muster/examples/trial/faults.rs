@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{BufRead as _, Write as _},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -230,15 +229,7 @@ async fn call(
 
 /// Has the parent kill and restart the database; answers how long the server needed after that.
 async fn kill_database(api: &Api) -> anyhow::Result<f64> {
-    tokio::task::spawn_blocking(|| -> anyhow::Result<()> {
-        println!("database: kill");
-        std::io::stdout().flush()?;
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer)?;
-        anyhow::ensure!(answer.trim() == "up", "the parent did not restart the database");
-        Ok(())
-    })
-    .await??;
+    tokio::task::spawn_blocking(|| crate::ask_parent("database: kill", "up")).await??;
     let began = Instant::now();
     while api.get("/v1.0/deviceManagement/managedDevices?$top=1").await.is_err() {
         anyhow::ensure!(began.elapsed() < Duration::from_secs(30), "the server does not find its database again");

@@ -7,11 +7,15 @@
 
 mod checkin;
 mod faults;
+mod fleet;
 mod list;
+mod memory;
 mod process;
 mod report;
 mod seed;
 mod stage;
+
+use std::io::{BufRead as _, Write as _};
 
 use clap::{Parser, Subcommand};
 
@@ -51,13 +55,22 @@ enum Trial {
         #[arg(long, default_value_t = 20)]
         rounds: usize,
     },
+    /// Measures what the server holds in memory with a fleet and with connections that stay open
+    Memory {
+        /// Devices in the database
+        #[arg(long, default_value_t = 10_000)]
+        fleet: i64,
+        /// Connections at once
+        #[arg(long, default_value_t = 500)]
+        connections: usize,
+    },
     /// Measures idle check-ins and commands
     Checkin {
         /// Rows of command history, in turn: 0,1000000
         #[arg(long, default_value = "0", value_delimiter = ',')]
         history: Vec<i64>,
         /// Seconds a measurement
-        #[arg(long, default_value_t = 10)]
+        #[arg(long, default_value_t = 5)]
         seconds: u64,
         /// Requests at once
         #[arg(long, default_value_t = 32)]
@@ -72,7 +85,18 @@ fn main() -> anyhow::Result<()> {
         match options.trial.clone() {
             Trial::Faults { kills, database_kills } => faults::run(&options, kills, database_kills).await,
             Trial::List { rounds } => list::run(&options, rounds).await,
+            Trial::Memory { fleet, connections } => memory::run(&options, fleet, connections).await,
             Trial::Checkin { history, seconds, together } => checkin::run(&options, &history, seconds, together).await,
         }
     })
+}
+
+/// Has the parent do something to the database, and waits until it says that it has.
+fn ask_parent(request: &str, done: &str) -> anyhow::Result<()> {
+    println!("{request}");
+    std::io::stdout().flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    anyhow::ensure!(answer.trim() == done, "the parent did not do it: {request}");
+    Ok(())
 }

@@ -170,8 +170,7 @@ pub async fn fleet(store: &Store, tenant: Uuid, count: i64, depth: Depth, now: i
 /// Has PostgreSQL learn what was written, as its own upkeep would within minutes.
 pub fn settle(options: &Options) -> anyhow::Result<()> {
     if options.database.is_some() {
-        println!("database: vacuum");
-        std::io::stdin().read_line(&mut String::new())?;
+        crate::ask_parent("database: vacuum", "done")?;
     }
     Ok(())
 }
