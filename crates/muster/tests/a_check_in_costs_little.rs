@@ -10,8 +10,10 @@ use muster_storage::{
     enrollments, testing,
 };
 use muster_swarm::load;
-use support::TestApp;
+use support::{Engine, TestApp, on_both_engines};
 use uuid::Uuid;
+
+on_both_engines!(an_idle_check_in_is_one_statement, an_answer_is_taken_and_the_next_command_chosen_in_one_transaction);
 
 /// Statements and commits of the server's store so far.
 fn work(app: &TestApp) -> (u64, u64) {
@@ -19,9 +21,8 @@ fn work(app: &TestApp) -> (u64, u64) {
     (counters.statements.load(Ordering::Relaxed), counters.commits.load(Ordering::Relaxed))
 }
 
-#[tokio::test]
-async fn an_idle_check_in_is_one_statement() {
-    let app = TestApp::new().await;
+async fn an_idle_check_in_is_one_statement(engine: Engine) {
+    let app = TestApp::new(engine).await;
     let ada = app.user("Ada").await;
     let phone = app.enrolled_iphone(&ada).await;
     let prepared = Arc::new(vec![load::idle(&mut *phone.lock().await).unwrap()]);
@@ -33,9 +34,8 @@ async fn an_idle_check_in_is_one_statement() {
     app.end().await;
 }
 
-#[tokio::test]
-async fn an_answer_is_taken_and_the_next_command_chosen_in_one_transaction() {
-    let app = TestApp::new().await;
+async fn an_answer_is_taken_and_the_next_command_chosen_in_one_transaction(engine: Engine) {
+    let app = TestApp::new(engine).await;
     let ada = app.user("Ada").await;
     let phone = app.enrolled_iphone(&ada).await;
     let device: Uuid = app.managed_device(&ada).await["id"].as_str().unwrap().parse().unwrap();

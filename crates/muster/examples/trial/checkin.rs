@@ -349,9 +349,8 @@ impl Bench {
 
 async fn standing(store: &Store, tenant: Uuid, subject: &Subject) -> anyhow::Result<()> {
     let (certificate, id) = (subject.certificate, subject.protocol_id.clone());
-    let found = store
-        .read_single(tenant, move |tx| device_identities::standing(tx, tenant, certificate, &id, now()))
-        .await?;
+    let found =
+        store.read_single(tenant, move |tx| device_identities::standing(tx, tenant, certificate, &id, now())).await?;
     anyhow::ensure!(found.is_some(), "a device has no standing");
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Devices that enrolled by the real protocol, with messages signed before the clock starts.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use base64::Engine as _;
@@ -74,7 +74,13 @@ pub async fn enroll(
         tasks.spawn(async move {
             let mut random = Seeded::new(number + 1);
             let mut handset = fleet::make(&plan, &around, &mut random);
-            handset.enroll_by_profile(&around.start, &mut person).await?;
+            let mut tries = 1;
+            while let Err(error) = handset.enroll_by_profile(&around.start, &mut person).await {
+                // So many sign-ins from one address are slowed down; a person would wait, too.
+                anyhow::ensure!(tries < 10 && error.to_string().contains("(429)"), "{error}");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                tries += 1;
+            }
             anyhow::Ok(handset)
         });
     }

@@ -238,8 +238,7 @@ fn take(
 
 /// A command that cannot be made leaves the queue as an error, told to whoever asked and in an alert.
 fn not_made(tx: &mut dyn Tx, speaker: &Speaker, command: &Command, why: &str, ids: &mut Ids, now: i64) -> Result<()> {
-    let mut result =
-        CommandResult::of(muster_apple::EnrollmentIds::default(), Status::Error, "", Default::default());
+    let mut result = CommandResult::of(muster_apple::EnrollmentIds::default(), Status::Error, "", Default::default());
     result.error_chain.push(ErrorChainItem {
         code: 0,
         domain: "Muster".into(),

@@ -14,6 +14,6 @@ mod profiles;
 mod tests;
 
 pub use answers::answered;
-pub(crate) use ask::{ask_due, render};
 pub use ask::{DUE, enrolled, refresh};
+pub(crate) use ask::{ask_due, render};
 pub use ownership::made_personal;

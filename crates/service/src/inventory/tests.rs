@@ -182,7 +182,8 @@ async fn a_device_that_becomes_personal_is_forgotten_as_far_as_it_must_be() {
     let subject = fleet.write(move |tx| subjects::of_enrollment(tx, tenant, enrollment)).await.unwrap();
     let request = render("InstalledApplicationList", &subject.traits()).unwrap().unwrap();
     assert_eq!(request.parameters.get("ManagedAppsOnly").and_then(Plist::as_boolean), Some(true));
-    let late = move |tx: &mut dyn Tx| commands::finish(tx, tenant, enrollment, asked.id, Ending::Acknowledged, None, now);
+    let late =
+        move |tx: &mut dyn Tx| commands::finish(tx, tenant, enrollment, asked.id, Ending::Acknowledged, None, now);
     assert!(fleet.write(late).await.is_none(), "the list of all apps, asked before, is not taken any more");
 }
 
