@@ -17,7 +17,7 @@ use muster_swarm::{
 };
 use serde_json::json;
 
-use self::{api::Api, stage::Stage};
+use self::stage::Stage;
 use crate::{
     ambient::{SystemClock, SystemRandom},
     cli::Demo,
@@ -48,9 +48,12 @@ pub async fn demo(options: &Demo) -> anyhow::Result<()> {
 
     let persons: Vec<(String, Person)> =
         scenery.people.iter().map(|user| (user.name.clone(), Person::new(&user.principal, &user.password))).collect();
-    let plans = Plan::draw(options.devices as u64, &persons, 2026);
+    let mut plans = Plan::draw(options.devices as u64, &persons, 2026);
+    // Macs that their people enroll at the portal are the company's.
+    for plan in plans.iter_mut().filter(|plan| plan.family.is_mac()) {
+        plan.person.own_device = false;
+    }
     let fleet = Fleet::start(plans, stage.surroundings(), TOGETHER);
-    let api = Api::new(stage.network.clone(), &stage.addresses.admin, &scenery.token);
     let mut told = 0;
     let mut stage = stage;
     loop {
@@ -67,7 +70,6 @@ pub async fn demo(options: &Demo) -> anyhow::Result<()> {
             tracing::info!(enrolled, failed, sessions, of = options.devices, "the swarm");
         }
     }
-    drop(api);
     fleet.end().await;
     stage.running.stop().await;
     stage.service.store.close();

@@ -97,6 +97,7 @@ pub async fn set(stage: &Stage, domain: &str, people: usize) -> anyhow::Result<S
         groups.push(create_group(&api, department, &members).await?);
     }
     policies(&api, &groups).await?;
+    enrollment(&api).await?;
     Ok(Scenery { token, operators, people: users })
 }
 
@@ -192,6 +193,24 @@ pub fn web_clip(identifier: &str, label: &str) -> String {
         uuid(1),
         uuid(2)
     )
+}
+
+/// People say whose Mac it is: the company's may be wiped by two operators, one's own only by its user.
+async fn enrollment(api: &Api) -> anyhow::Result<()> {
+    let option = |owner: &str| json!({ "ownerType": owner, "enrollmentType": "device" });
+    let profile = json!({
+        "displayName": "Macs, my own or the company's",
+        "platform": "macOS",
+        "defaultEnrollmentType": "unknown",
+        "availableEnrollmentTypeOptions": [option("personal"), option("company")],
+    });
+    let path = "/beta/deviceManagement/appleUserInitiatedEnrollmentProfiles";
+    let made = api.post(path, &profile).await?;
+    let id = made["id"].as_str().context("a profile has an id")?;
+    let target = json!({ "@odata.type": "#microsoft.graph.allLicensedUsersAssignmentTarget" });
+    let assignment = json!({ "target": target });
+    api.post(&format!("{path}/{id}/assignments"), &assignment).await?;
+    Ok(())
 }
 
 async fn policies(api: &Api, groups: &[String]) -> anyhow::Result<()> {
