@@ -31,6 +31,12 @@ impl SealedSecrets {
     }
 }
 
+/// The name of a secret property that this body has a sealed value for.
+pub(crate) fn kept_secret(body: &Map<String, Value>, name: &str) -> Option<&'static str> {
+    let name = SECRETS.iter().find(|known| **known == name)?;
+    body.get(*name).and_then(Value::as_str).filter(|text| text.starts_with(MARK)).map(|_| *name)
+}
+
 /// Forgets the secrets of a document that is deleted.
 pub fn forget(tx: &mut dyn Tx, tenant: Uuid, document: Uuid) -> muster_storage::Result<()> {
     secrets::remove_all(tx, tenant, OWNER, document).map(|_| ())

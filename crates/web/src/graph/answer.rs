@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use muster_domain::query::{self, After};
+use muster_pki::Secret;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -31,6 +32,8 @@ pub struct Answer {
     pub version: Option<i64>,
     /// Further headers.
     pub headers: Vec<(HeaderName, String)>,
+    /// Secrets of the entity, opened for this caller; everywhere else they are null.
+    pub revealed: Vec<(String, Secret<String>)>,
 }
 
 /// Content of an answer.
@@ -50,7 +53,7 @@ pub enum Content {
 
 impl Answer {
     fn of(status: StatusCode, content: Content) -> Answer {
-        Answer { content, status, version: None, headers: Vec::new() }
+        Answer { content, status, version: None, headers: Vec::new(), revealed: Vec::new() }
     }
     /// 204.
     pub fn none() -> Answer {
@@ -131,7 +134,7 @@ fn context(call: &Call, shape: Shape) -> String {
 
 /// Writes an answer.
 pub async fn render(call: &Call, answer: Answer) -> Result<Response, Problem> {
-    let Answer { content, status, version, headers } = answer;
+    let Answer { content, status, version, headers, revealed } = answer;
     let body = match content {
         Content::None => None,
         Content::Value(mut value) => {
@@ -154,6 +157,9 @@ pub async fn render(call: &Call, answer: Answer) -> Result<Response, Problem> {
                 with.insert("@odata.etag".into(), etag(version).into());
             }
             with.extend(items.into_iter().next().unwrap_or_default());
+            for (name, secret) in revealed {
+                with.insert(name, Value::String(secret.expose().clone()));
+            }
             Some(Value::Object(with))
         }
         Content::Page(items, next, count) => Some(list(call, items, next, count).await?),

@@ -366,3 +366,34 @@ async fn e13_templates_in_names_stay_text() {
         assert_eq!(api.get(&format!("{PROFILES}/{id}")).await.body["displayName"], evil);
     }
 }
+
+#[tokio::test]
+async fn g5_a_wifi_key_is_shown_to_who_may_and_names_it_and_the_audit_says_so() {
+    let api = Api::start().await;
+    let key = "correct-horse-42";
+    let wifi = json!({
+        "@odata.type": "#microsoft.graph.iosWiFiConfiguration", "displayName": "office", "networkName": "office",
+        "ssid": "office", "wiFiSecurityType": "wpa2Personal", "preSharedKey": key, "connectAutomatically": true,
+        "connectWhenNetworkNameIsHidden": false, "proxySettings": "none",
+    });
+    let list = "/beta/deviceManagement/deviceConfigurations";
+    let made = api.post(list, wifi).await.expect(201);
+    assert!(!made.text.contains(key));
+    let one = format!("{list}/{}", made.id());
+    let named = format!("{one}?$select=ssid,preSharedKey");
+    for path in [&one, &list.to_owned(), &format!("{list}?$select=preSharedKey"), &format!("{one}?$select=ssid")] {
+        assert!(!api.get(path).await.expect(200).text.contains(key), "{path}");
+    }
+    for role in ["readonly", "helpdesk"] {
+        let token = api.new_token(role).await;
+        let read = api.call("GET", &named, Some(&token), None).await.expect(200);
+        assert_eq!(read.body["preSharedKey"], Value::Null, "{role}");
+    }
+    let events = "/beta/deviceManagement/auditEvents?$filter=activity eq 'Reveal secret'";
+    assert!(api.get(events).await.expect(200).items().is_empty());
+    let read = api.get(&named).await.expect(200);
+    assert_eq!(read.body["preSharedKey"], key, "{}", read.text);
+    let found = api.get(events).await.expect(200);
+    assert_eq!(found.items()[0]["resources"][0]["resourceId"], made.id().as_str(), "{}", found.text);
+    assert!(!found.text.contains(key));
+}

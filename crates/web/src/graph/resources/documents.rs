@@ -2,6 +2,7 @@
 
 use axum::http::StatusCode;
 use muster_domain::roles::Permission;
+use muster_pki::Secret;
 use muster_service::documents::{self, Document, Draft, KINDS, Kind, NewAssignment, Reach, Target};
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -157,7 +158,26 @@ async fn list(call: Call) -> Result<Answer, Problem> {
 async fn get(call: Call) -> Result<Answer, Problem> {
     let (kind, _) = kind_of(&call)?;
     let document = call.app.service.document(call.actor.tenant, kind, id_of(&call)?).await?;
-    Ok(Answer::entity(shown(&document)?).with_version(document.version))
+    let mut answer = Answer::entity(shown(&document)?).with_version(document.version);
+    answer.revealed = revealed(&call, &document).await?;
+    Ok(answer)
+}
+
+/// Secrets that `$select` names, for a caller who may see them, audited; for others they stay null
+/// (design section 6).
+async fn revealed(call: &Call, document: &Document) -> Result<Vec<(String, Secret<String>)>, Problem> {
+    let mut revealed = Vec::new();
+    for name in &call.options.select {
+        if !table().property(&document.odata_type, name).is_some_and(|found| found.secret) {
+            continue;
+        }
+        match call.app.service.reveal_of_document(&call.actor, document, name).await {
+            Ok(secret) => revealed.extend(secret.map(|secret| (name.clone(), secret))),
+            Err(muster_service::Error::Refused(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(revealed)
 }
 
 async fn create(call: Call) -> Result<Answer, Problem> {
