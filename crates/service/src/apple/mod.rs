@@ -35,6 +35,7 @@ mod model;
 mod note;
 mod push;
 pub mod push_certificate;
+mod push_certificate_ends;
 mod push_pause;
 #[cfg(test)]
 mod push_tests;
@@ -49,6 +50,7 @@ pub use commands::{priority, wake};
 pub use escrow::{BOOTSTRAP_TOKEN, FILE_VAULT_KEY, UNLOCK_TOKEN};
 pub use identity::DeviceCertificate;
 pub use push::{PUSH_JOB, Pushed, push_at, push_soon};
+pub use push_certificate_ends::PUSH_CERTIFICATE_ENDS;
 pub use renewal::RENEWAL_JOB;
 
 /// Top-level `PayloadIdentifier` of the enrollment profile: what `RemoveProfile` names at retire,

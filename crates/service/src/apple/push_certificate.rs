@@ -187,7 +187,7 @@ impl Service {
             // Names the version: clients that hold the former certificate open a new connection.
             modified_at: now.max(found.modified_at + 1),
         };
-        let (entry, read) = (self.audit_entry(actor, IMPORT, now), found.modified_at);
+        let (entry, read, ends) = (self.audit_entry(actor, IMPORT, now), found.modified_at, leaf.not_after());
         self.store
             .write(tenant, move |tx| {
                 let current = push_certificates::by_tenant(tx, tenant)?.unwrap_or_default();
@@ -195,6 +195,7 @@ impl Service {
                     return Err(Error::conflict("somebody else changed the push certificate meanwhile; look again"));
                 }
                 push_certificates::put(tx, tenant, &push)?;
+                super::push_certificate_ends::remind(tx, tenant, ends, now)?;
                 // Pushes that the former certificate held up go now.
                 muster_storage::jobs::hasten(tx, tenant, super::PUSH_JOB, now)?;
                 Ok(muster_storage::audit::record(tx, tenant, &entry)?)

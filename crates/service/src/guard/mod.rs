@@ -22,6 +22,7 @@ pub use muster_storage::approvals::Approval;
 pub use release::Released;
 pub use rules::{RulesChange, rules_of};
 pub use stop::EmergencyStop;
+pub(crate) use tell::operators_of as tell_operators_of;
 
 pub(crate) use approvals::{FRESH, NewApproval, request_approval};
 pub(crate) use note::{Note, Who, alert, note};

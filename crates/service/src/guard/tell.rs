@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{Ids, Result, Service};
 
 /// Mails every operator, through jobs, so that a mail server's outage loses nothing.
-pub(super) fn operators_of(
+pub(crate) fn operators_of(
     tx: &mut dyn Tx,
     ids: &mut Ids,
     tenant: Uuid,

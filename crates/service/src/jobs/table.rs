@@ -33,6 +33,9 @@ const HOUR: i64 = 60 * MINUTE;
 pub const HANDLERS: &[(&str, Handler)] = &[
     (crate::apple::PUSH_JOB, |service, job| Box::pin(async move { service.run_push_job(job).await })),
     (crate::apple::abandoned::TIMER, |service, job| Box::pin(async move { service.abandoned_job(job).await })),
+    (crate::apple::PUSH_CERTIFICATE_ENDS, |service, job| {
+        Box::pin(async move { service.push_certificate_ends_job(job).await })
+    }),
     ("audit.erase", |service, job| Box::pin(async move { service.erase_audit_job(job).await })),
     (crate::inventory::DUE, |service, job| Box::pin(async move { service.inventory_job(job).await })),
     (crate::actions::LEAVING_TIMER, |service, job| Box::pin(async move { service.leaving_job(job).await })),

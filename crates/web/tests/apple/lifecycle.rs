@@ -319,6 +319,29 @@ async fn a_person_who_may_not_enroll_is_told_why() {
 }
 
 #[tokio::test]
+async fn operators_are_reminded_of_the_push_certificate_until_it_is_renewed() {
+    let site = Site::new().await;
+    let reminders = async |days: i64| {
+        for _ in 0..days {
+            site.test.clock.advance(crate::kit::DAY);
+            site.test.run_due(site.test.clock.now_ms()).await.unwrap();
+        }
+        let mails = std::mem::take(&mut *site.test.mail.sent.lock().unwrap());
+        mails.into_iter().filter(|mail| mail.subject.contains("push certificate")).map(|mail| mail.subject).collect()
+    };
+    let none: Vec<String> = reminders(330).await;
+    assert!(none.is_empty(), "{none:?}");
+    let last_month: Vec<String> = reminders(35).await;
+    let days: Vec<&str> =
+        last_month.iter().map(|subject| subject.trim_start_matches("Apple's push certificate ")).collect();
+    let told = ["30 days", "14 days", "7 days", "3 days", "a day"].map(|time| format!("expires in {time}"));
+    assert_eq!(days[..5], told);
+    assert_eq!(days[5], "expires now");
+    let after: Vec<String> = reminders(60).await;
+    assert!(after.is_empty(), "{after:?}");
+}
+
+#[tokio::test]
 async fn a_push_certificate_with_another_topic_is_refused() {
     let site = Site::new().await;
     let error = site.import_push_certificate("com.apple.mgmt.External.other").await.unwrap_err();
