@@ -246,13 +246,22 @@ pub fn patch(tx: &mut dyn Tx, tenant: Uuid, id: Uuid, patch: &Patch, now: i64) -
     }
     if let Some(person) = &patch.person {
         tx.execute(
-            "update device set person_id = $3, user_principal_name = $4
+            "update device set person_id = $3, user_principal_name = $4, person_since = $5
               where tenant_id = $1 and id = $2",
-            args![tenant, id, person.as_ref().map(|(id, _)| *id), person.as_ref().map(|(_, name)| name.clone())],
+            args![tenant, id, person.as_ref().map(|(id, _)| *id), person.as_ref().map(|(_, name)| name.clone()), now],
         )?;
     }
     rule_subjects::mark(tx, tenant, rule_subjects::Kind::Device, id)?;
     Ok(true)
+}
+
+/// When the primary user was last changed, unix ms; none where it is who enrolled the device.
+pub fn person_since(tx: &mut dyn Tx, tenant: Uuid, id: Uuid) -> Result<Option<i64>> {
+    let since =
+        tx.one("select person_since from device where tenant_id = $1 and id = $2", args![tenant, id], |row| {
+            row.opt_int(0)
+        })?;
+    Ok(since.flatten())
 }
 
 /// Takes a category away from every device that has it; answers how many.

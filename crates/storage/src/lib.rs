@@ -44,6 +44,7 @@ pub mod setting_states;
 pub mod subjects;
 pub mod tenant_keys;
 pub mod tenants;
+pub mod terms;
 pub mod timers;
 pub mod tokens;
 

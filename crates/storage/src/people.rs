@@ -197,7 +197,12 @@ fn count(tx: &mut dyn Tx, sql: &str, tenant: Uuid) -> Result<i64> {
 /// Removes deleted people whose 30 days are over, with their credentials and memberships; answers
 /// how many went.
 pub fn purge(tx: &mut dyn Tx, tenant: Uuid, deleted_before: i64) -> Result<u64> {
-    for (table, column) in [("password", "person_id"), ("second_factor", "person_id"), ("operator", "person_id")] {
+    for (table, column) in [
+        ("password", "person_id"),
+        ("second_factor", "person_id"),
+        ("operator", "person_id"),
+        ("terms_acceptance", "person_id"),
+    ] {
         tx.execute(
             &format!(
                 "delete from {table} where tenant_id = $1 and {column} in

@@ -183,6 +183,20 @@ pub fn device_re_enrolled(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, device: 
     Ok(())
 }
 
+/// The device became its user's own: a wipe that others asked for while it was the company's, and that
+/// it does not have in hand, ends with an alert.
+pub fn device_made_personal(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, device: Uuid, now: i64) -> Result<()> {
+    let Some(wipe) = actions::waiting(tx, tenant, device, Verb::Wipe.name())? else { return Ok(()) };
+    let who = Who::server_in(tenant);
+    if wipe.actor_kind != "person"
+        && cancel_undelivered(tx, ids, tenant, &wipe, "the device became personal", &who, now)?
+    {
+        let body = json!({ "severity": "critical", "action": wipe.name, "device": device });
+        alert(tx, tenant, ids, "guard.actionVoid", Some(("action", wipe.id)), body, now)?;
+    }
+    Ok(())
+}
+
 /// Another person enrolled the hardware of this record: what waited for it ends, and a pending wipe or
 /// retire that dies this way is a critical alert.
 pub fn device_taken_over(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, device: Uuid, now: i64) -> Result<()> {

@@ -17,7 +17,7 @@ mod results;
 mod reveal;
 mod start;
 
-pub use answer::{action_answered, action_handed_out, device_re_enrolled, device_taken_over};
+pub use answer::{action_answered, action_handed_out, device_made_personal, device_re_enrolled, device_taken_over};
 pub use bulk::{BulkRequest, BulkResult, BulkState};
 pub use leaving::{LEAVING_TIMER, device_left};
 pub use request::{ActionRequest, Requested};

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::list::{listed, unknown};
 use crate::{
-    Actor, Error, Result, Service,
+    Actor, Error, Ids, Result, Service,
     audit::{Act, subject},
 };
 
@@ -94,7 +94,7 @@ impl Service {
                 }
                 devices::patch(tx, tenant, id, &patch, now)?;
                 if let Some(owner) = &patch.owner_type {
-                    owner_changed(tx, tenant, &device, owner, ids.next(), now)?;
+                    owner_changed(tx, tenant, &device, owner, &mut ids, now)?;
                 }
                 entry.resources.push(resource);
                 audit::record(tx, tenant, &entry)?;
@@ -175,10 +175,11 @@ fn owner_changed(
     tenant: Uuid,
     device: &Device,
     owner: &str,
-    event: Uuid,
+    ids: &mut Ids,
     now: i64,
 ) -> Result<()> {
     if owner == "personal" {
+        crate::actions::device_made_personal(tx, ids, tenant, device.id, now)?;
         crate::inventory::made_personal(tx, tenant, device.id, now)?;
         return Ok(());
     }
@@ -186,6 +187,6 @@ fn owner_changed(
     // inventory, which comes later.
     let Some(person) = device.person_id else { return Ok(()) };
     let payload = serde_json::json!({ "device": device.id, "person": person });
-    crate::jobs::enqueue_now(tx, tenant, event, super::TELL_JOB, None, &payload, now)?;
+    crate::jobs::enqueue_now(tx, tenant, ids.next(), super::TELL_JOB, None, &payload, now)?;
     Ok(())
 }

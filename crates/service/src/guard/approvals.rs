@@ -288,10 +288,17 @@ fn decide_in(
     let tenant = actor.tenant;
     let missing = || Error::not_found(format!("there is no approval {id}"));
     let approval = approvals::by_id(tx, tenant, id)?.ok_or_else(missing)?;
-    if actor.kind == PrincipalKind::Person && !is_primary_user(tx, actor, &approval)? {
-        return Err(missing());
-    }
     let rules = rules_of(tx, tenant, defaults)?;
+    if actor.kind == PrincipalKind::Person {
+        match primary_user_since(tx, actor, &approval)? {
+            None => return Err(missing()),
+            // Who was made the primary user for the occasion is no second person.
+            Some(since) if since.saturating_add(rules.cooling_minutes * MINUTE) > approval.created_at => {
+                return Err(refused(Refusal::CoolingPeriod));
+            }
+            Some(_) => {}
+        }
+    }
     if decide == Decide::Cancel {
         return cancel(tx, ids, actor, &approval, now);
     }
@@ -357,11 +364,15 @@ fn settled(tx: &mut dyn Tx, tenant: Uuid, id: Uuid) -> Result<Outcome> {
     approval.map(|a| Outcome::Decided(Box::new(a))).ok_or_else(|| Error::internal("an approval vanished"))
 }
 
-/// The device's primary user may confirm a request about that one device, in the portal.
-fn is_primary_user(tx: &mut dyn Tx, actor: &Actor, approval: &Approval) -> Result<bool> {
-    let [device] = approval.subjects[..] else { return Ok(false) };
-    let device = devices::by_id(tx, actor.tenant, device)?;
-    Ok(device.is_some_and(|device| device.person_id.is_some() && device.person_id == actor.person))
+/// The device's primary user may confirm a request about that one device, in the portal: since when
+/// they are that, long ago where they enrolled it themselves; none for anybody else.
+fn primary_user_since(tx: &mut dyn Tx, actor: &Actor, approval: &Approval) -> Result<Option<i64>> {
+    let [id] = approval.subjects[..] else { return Ok(None) };
+    let device = devices::by_id(tx, actor.tenant, id)?;
+    if !device.is_some_and(|device| device.person_id.is_some() && device.person_id == actor.person) {
+        return Ok(None);
+    }
+    Ok(Some(devices::person_since(tx, actor.tenant, id)?.unwrap_or(0)))
 }
 
 /// Where only one approver exists, the own request may go after an hour with a fresh second factor.

@@ -9,7 +9,9 @@ use muster_domain::{
 use muster_storage::{
     Tx,
     actions::{self, Action},
-    approvals, devices, guard,
+    approvals,
+    devices::{self, Device},
+    guard,
 };
 use serde_json::json;
 use uuid::Uuid;
@@ -164,6 +166,12 @@ fn tell_overflow<'a>(
     }
 }
 
+/// True where the device was not personal when a wipe of it was asked for, and is now: a wipe that was
+/// agreed to for the company's device is not one of a person's own.
+fn became_personal(device: &Device, asked_at: i64) -> bool {
+    device.owner_type != "company" && device.owner_type_changed_at.is_some_and(|changed| changed >= asked_at)
+}
+
 /// One action goes. What is no longer as it was agreed to ends here instead.
 fn release(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, verb: Verb, action: &Action, now: i64) -> Result<bool> {
     let who = Who::of_action(tenant, action);
@@ -190,6 +198,9 @@ fn release(tx: &mut dyn Tx, ids: &mut Ids, tenant: Uuid, verb: Verb, action: &Ac
     let Some(device) = devices::by_id(tx, tenant, action.device_id)? else {
         return stop(tx, ids, "the device is no longer here");
     };
+    if verb == Verb::Wipe && became_personal(&device, action.requested_at) {
+        return stop(tx, ids, "the device became personal after this was asked");
+    }
     if !actions::advance(tx, tenant, action.id, &["approved"], "queued", None, now)? {
         return Ok(false);
     }

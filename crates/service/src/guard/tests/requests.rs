@@ -223,6 +223,62 @@ on_both! {
 }
 
 on_both! {
+    async fn h7_a_device_that_became_personal_after_the_approval_is_not_erased(w) {
+        let (ann, bob) = (w.operator("ann", "administrator").await, w.operator("bob", "administrator").await);
+        let (released, held) = (w.phone().await, w.phone().await);
+        let mut actions = Vec::new();
+        for phone in [released, held] {
+            if phone == held {
+                w.s.stop_everything(&bob).await.unwrap();
+            }
+            let asked = w.ask(&ann, phone, Verb::Wipe).await.unwrap();
+            w.s.decide_approval(&bob, asked.approval.unwrap(), Decide::Approve).await.unwrap();
+            actions.push(asked.action);
+        }
+        w.s.clock.advance(HOUR);
+        // One waits in its queue: the change of owner takes it out.
+        w.make_personal(&ann, released).await;
+        assert!(w.fetch(released).await.is_none());
+        assert_eq!(w.record(released).await.management_state, "wipeCanceled");
+        // One waits for the releaser, and the row is changed past the service.
+        let (tenant, now) = (w.tenant, w.now());
+        w.s.store
+            .write(tenant, move |tx| {
+                tx.execute("update organization set stop_epoch = 2 where tenant_id = $1", args![tenant])?;
+                let personal = Some("personal".into());
+                let patch = muster_storage::devices::Patch { owner_type: personal, ..Default::default() };
+                muster_storage::devices::patch(tx, tenant, held, &patch, now)
+            })
+            .await
+            .unwrap();
+        w.s.release_all(tenant).await.unwrap();
+        assert!(w.fetch(held).await.is_none());
+        for action in actions {
+            assert_eq!(w.action(action).await.state, "canceled");
+        }
+        assert_eq!(w.events("guard.actionVoid").await, 2, "somebody is told");
+    }
+}
+
+on_both! {
+    async fn h1_who_was_made_the_primary_user_for_the_occasion_is_no_second_person(w) {
+        let ann = w.operator("ann", "administrator").await;
+        let puppet = w.operator("puppet", "readonly").await;
+        let phone = w.phone().await;
+        let change = crate::devices::DeviceChange::User(Some(puppet.id));
+        w.s.change_device(&ann, phone, change, None).await.unwrap();
+        let approval = w.ask(&ann, phone, Verb::Wipe).await.unwrap().approval.unwrap();
+        let confirm = w.s.decide_approval(&w.user(&puppet), approval, Decide::Approve).await;
+        assert_eq!(code(confirm), (403, "cooling_period"));
+        w.s.clock.advance(DAY + 1);
+        w.s.guard_sweep(w.tenant).await.unwrap();
+        let later = w.ask(&ann, phone, Verb::Wipe).await.unwrap().approval.unwrap();
+        w.s.decide_approval(&w.user(&puppet), later, Decide::Approve).await.unwrap();
+        assert!(w.fetch(phone).await.is_some());
+    }
+}
+
+on_both! {
     async fn retire_and_delete_wait_after_five_in_ten_minutes(w) {
         let ann = w.operator("ann", "administrator").await;
         for n in 0..7 {

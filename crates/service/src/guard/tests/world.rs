@@ -190,6 +190,13 @@ impl World {
         id
     }
 
+    /// An operator says that the device is its user's own.
+    pub(super) async fn make_personal(&self, actor: &Actor, device: Uuid) {
+        let personal = serde_json::json!({ "managedDeviceOwnerType": "personal" });
+        let change = crate::devices::DeviceChange::Properties(personal.as_object().unwrap().clone());
+        self.s.change_device(actor, device, change, None).await.unwrap();
+    }
+
     pub(super) async fn ask(&self, actor: &Actor, device: Uuid, verb: Verb) -> Result<Requested> {
         self.s.request_action(actor, device, ActionRequest::bare(verb)).await
     }
