@@ -209,6 +209,14 @@ pub enum CaCommand {
 pub enum AuditCommand {
     /// Verify the hash chain from its first row to its last
     Verify {
+        /// Checkpoints kept elsewhere, as `audit checkpoints` prints them
+        #[arg(long)]
+        kept: Option<std::path::PathBuf>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Print the signed checkpoints of the chain, to be kept elsewhere: TENANT N HASH
+    Checkpoints {
         #[command(flatten)]
         common: Common,
     },

@@ -4,7 +4,10 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use muster_service::operators::{NewAdmin, NewKeyboardToken};
+use muster_service::{
+    audit::Kept,
+    operators::{NewAdmin, NewKeyboardToken},
+};
 
 use crate::{
     cli::{AdminCommand, AuditCommand, CaCommand, Common, KeysCommand, TenantCommand, TokenCommand},
@@ -65,10 +68,30 @@ pub async fn ca(command: CaCommand) -> anyhow::Result<()> {
 
 /// `audit ...`
 pub async fn audit(command: AuditCommand) -> anyhow::Result<()> {
-    let AuditCommand::Verify { common } = command;
+    let (kept, common) = match command {
+        AuditCommand::Checkpoints { common } => {
+            let service = service(&common).await?;
+            let tenant = service.tenant_named(common.tenant.as_deref()).await?;
+            service.checkpoint_audit(tenant, service.clock.now()).await?;
+            for kept in service.audit_checkpoints(tenant).await? {
+                println!("{kept}");
+            }
+            return Ok(());
+        }
+        AuditCommand::Verify { kept, common } => (kept, common),
+    };
+    let kept: Vec<Kept> = match kept {
+        None => Vec::new(),
+        Some(file) => std::fs::read_to_string(&file)
+            .with_context(|| format!("cannot read {}", file.display()))?
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(|line| line.parse().map_err(|why| anyhow::anyhow!("{}: {line:?}: {why}", file.display())))
+            .collect::<anyhow::Result<_>>()?,
+    };
     let service = service(&common).await?;
     let tenant = service.tenant_named(common.tenant.as_deref()).await?;
-    let report = service.verify_audit(tenant).await?;
+    let report = service.verify_audit_against(tenant, kept).await?;
     println!(
         "{} rows sealed in the chain, {} checkpoints, {} findings",
         report.links, report.checkpoints, report.found

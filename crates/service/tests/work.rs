@@ -168,6 +168,33 @@ fn i1_verify_names_a_changed_record_a_cut_tail_and_a_forged_checkpoint() {
 }
 
 #[test]
+fn i1_a_chain_written_anew_is_found_by_checkpoints_kept_elsewhere() {
+    on_both("i1_a_chain_written_anew", async |service| {
+        let tenant = log_of_five(&service).await;
+        let kept = service.audit_checkpoints(tenant).await.unwrap();
+        let lines: Vec<String> = kept.iter().map(ToString::to_string).collect();
+        let read: Vec<_> = lines.iter().map(|line| line.parse().unwrap()).collect();
+        assert_eq!((kept.len(), &read), (1, &kept), "a line reads what it was written from");
+        assert!(service.verify_audit_against(tenant, read).await.unwrap().is_intact());
+
+        // Who has database and key file leaves a row out and lets the server seal the rest anew.
+        for sql in [
+            "delete from audit_checkpoint where tenant_id = $1",
+            "delete from audit where tenant_id = $1 and id in (select audit_id from audit_chain where tenant_id = $1 and n = 3)",
+            "insert into audit_unsealed (tenant_id, audit_id) select tenant_id, id from audit where tenant_id = $1",
+            "delete from audit_chain where tenant_id = $1",
+        ] {
+            tamper(&service.database, tenant, sql).await;
+        }
+        record(&service, tenant, tenant).await;
+        service.checkpoint_audit(tenant, START).await.unwrap();
+        assert!(service.verify_audit(tenant).await.unwrap().is_intact(), "by itself it looks whole");
+        let findings = service.verify_audit_against(tenant, kept).await.unwrap().findings;
+        assert_eq!(findings, [Finding::Kept { n: 5 }]);
+    });
+}
+
+#[test]
 fn i1_two_sealers_make_one_chain() {
     on_both("i1_two_sealers_make_one_chain", async |service| {
         let tenant = tenant(&service).await;

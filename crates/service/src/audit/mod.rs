@@ -14,7 +14,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 pub use entry::{Act, kind_word, subject};
-pub use verify::{Finding, Report};
+pub use verify::{Finding, Kept, Report};
 
 use crate::{Result, Service, jobs, keys::Place};
 

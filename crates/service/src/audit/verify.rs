@@ -42,6 +42,11 @@ pub enum Finding {
         /// Position of the checkpoint.
         n: i64,
     },
+    /// The chain does not reach a checkpoint that was kept elsewhere, or has another hash there.
+    Kept {
+        /// Position of the checkpoint.
+        n: i64,
+    },
     /// A checkpoint that this server did not sign.
     Signature {
         /// Position of the checkpoint.
@@ -62,6 +67,7 @@ impl std::fmt::Display for Finding {
             Finding::PersonalChanged { audit } => write!(f, "the personal fields of record {audit} were changed"),
             Finding::Gap { n } => write!(f, "position {n} of the chain is missing"),
             Finding::Checkpoint { n } => write!(f, "the chain does not reach its checkpoint at position {n}"),
+            Finding::Kept { n } => write!(f, "the chain is not the one of the checkpoint kept at position {n}"),
             Finding::Signature { n } => write!(f, "the checkpoint at position {n} is not signed by this server"),
             Finding::Stray { audit } => write!(f, "record {audit} was never sealed"),
         }
@@ -97,9 +103,55 @@ impl Report {
     }
 }
 
+/// A checkpoint as it is kept outside the database: `TENANT N HASH`, the hash in hexadecimal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Whose chain.
+    pub tenant: Uuid,
+    /// Position.
+    pub n: i64,
+    /// Hash there.
+    pub hash: Vec<u8>,
+}
+
+impl std::fmt::Display for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {} {}", self.tenant, self.n, hex::encode(&self.hash))
+    }
+}
+
+impl std::str::FromStr for Kept {
+    type Err = &'static str;
+
+    fn from_str(line: &str) -> std::result::Result<Self, Self::Err> {
+        let mut words = line.split_whitespace();
+        let mut next = || words.next().ok_or("a line is TENANT N HASH");
+        let (tenant, n, hash) = (next()?, next()?, next()?);
+        Ok(Kept {
+            tenant: tenant.parse().map_err(|_| "the first word is no tenant's id")?,
+            n: n.parse().map_err(|_| "the second word is no position")?,
+            hash: hex::decode(hash).map_err(|_| "the third word is no hash")?,
+        })
+    }
+}
+
 impl Service {
+    /// The checkpoints of a tenant's chain, to be kept where nobody who can write the database can.
+    pub async fn audit_checkpoints(&self, tenant: Uuid) -> Result<Vec<Kept>> {
+        let all = self.store.read(tenant, move |tx| audit::checkpoints(tx, tenant, 0, i64::MAX)).await?;
+        Ok(all.into_iter().map(|checkpoint| Kept { tenant, n: checkpoint.n, hash: checkpoint.hash }).collect())
+    }
+
     /// Recomputes a tenant's chain and compares it with its checkpoints.
     pub async fn verify_audit(&self, tenant: Uuid) -> Result<Report> {
+        self.verify_audit_against(tenant, Vec::new()).await
+    }
+
+    /// The same, and with checkpoints that were kept elsewhere: a chain that somebody with the key file
+    /// wrote anew has none of their hashes. Those of other tenants are left out.
+    pub async fn verify_audit_against(&self, tenant: Uuid, mut kept: Vec<Kept>) -> Result<Report> {
+        kept.retain(|kept| kept.tenant == tenant);
+        kept.sort_by_key(|kept| std::cmp::Reverse(kept.n)); // the next one is last
         let mut report = Report::default();
         let mut checkpoints = self.store.read(tenant, move |tx| audit::checkpoints(tx, tenant, 0, i64::MAX)).await?;
         for checkpoint in &checkpoints {
@@ -130,6 +182,11 @@ impl Service {
                     report.add(Finding::PersonalChanged { audit });
                 }
                 hash = link.hash;
+                while let Some(kept) = kept.pop_if(|kept| kept.n <= n) {
+                    if kept.n < n || kept.hash != hash {
+                        report.add(Finding::Kept { n: kept.n });
+                    }
+                }
                 while let Some(checkpoint) = checkpoints.pop_if(|checkpoint| checkpoint.n <= n) {
                     if checkpoint.n < n || checkpoint.hash != hash {
                         report.add(Finding::Checkpoint { n: checkpoint.n });
@@ -142,6 +199,9 @@ impl Service {
         }
         for checkpoint in checkpoints {
             report.add(Finding::Checkpoint { n: checkpoint.n });
+        }
+        for kept in kept {
+            report.add(Finding::Kept { n: kept.n });
         }
         for audit in self.store.read(tenant, move |tx| audit::strays(tx, tenant, AT_ONCE)).await? {
             report.add(Finding::Stray { audit });
