@@ -6,7 +6,7 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use muster_service::{
-    RequestContext,
+    Actor, RequestContext,
     operators::{NewAdmin, NewKeyboardToken},
     testing,
 };
@@ -50,9 +50,7 @@ impl Answer {
 impl Site {
     async fn new() -> Self {
         let site = Site::without_authority().await;
-        let new = NewKeyboardToken { tenant: None, name: "test".into(), role: "owner".into(), user: None, life: None };
-        let token = site.test.create_keyboard_token(new).await.unwrap();
-        let actor = site.test.authenticate_token(&token, &RequestContext::default()).await.unwrap();
+        let actor = site.owner().await;
         site.test.set_mdm_authority(&actor).await.unwrap();
         site.test.give_push_certificate(actor.tenant).await;
         site
@@ -72,6 +70,13 @@ impl Site {
         let app = App { service: test.service.clone(), edge: std::sync::Arc::new(Edge::default()) };
         let router = routes::router(&app, |route| route.audience == routes::Audience::Public);
         Site { test, router }
+    }
+
+    /// The owner at the API.
+    async fn owner(&self) -> Actor {
+        let new = NewKeyboardToken { tenant: None, name: "test".into(), role: "owner".into(), user: None, life: None };
+        let token = self.test.create_keyboard_token(new).await.unwrap();
+        self.test.authenticate_token(&token, &RequestContext::default()).await.unwrap()
     }
 
     async fn send(&self, request: Request<Body>) -> Answer {
@@ -206,4 +211,79 @@ async fn a_choice_that_was_not_offered_is_refused_and_asked_again() {
     assert!(again.reason().contains("kinds of device"), "{}", again.reason());
     let last = site.post(&[("flow", &again.flow()), ("platform", "iOS")]).await;
     assert_eq!(last.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn terms_of_use_are_asked_for_once_a_version() {
+    let site = Site::new().await;
+    let owner = site.owner().await;
+    let terms = async |version: i64, text: &str| {
+        let body = serde_json::json!({ "terms": { "title": "House rules", "text": text, "version": version } });
+        site.test.change_tenant_settings(&owner, body.as_object().unwrap().clone()).await
+    };
+    let sign_in = [("username", "ada@example.org"), ("password", "correct horse")];
+    terms(1, "Be kind.").await.unwrap();
+    let shown = site.post(&sign_in).await;
+    assert!(shown.html.contains("House rules") && shown.html.contains("Be kind."), "{}", shown.html);
+    // Nothing goes on without them, nor with a version that was not shown.
+    let skipped = site.post(&[("flow", &shown.flow()), ("platform", "iOS")]).await;
+    assert!(skipped.html.contains("House rules"), "{}", skipped.html);
+    let other = site.post(&[("flow", &shown.flow()), ("accept", "2")]).await;
+    assert_eq!(other.status, StatusCode::BAD_REQUEST);
+    assert!(other.reason().contains("have changed"), "{}", other.reason());
+    let accepted = shown.attribute("name=\"accept\"", "value").unwrap();
+    let kinds = site.post(&[("flow", &shown.flow()), ("accept", &accepted)]).await;
+    assert_eq!(kinds.status, StatusCode::OK, "{}", kinds.html);
+    assert!(!site.post(&sign_in).await.html.contains("House rules"), "once a version");
+
+    // A typo is mended without asking again; a new version asks; it never goes down.
+    terms(1, "Be kind!").await.unwrap();
+    assert!(!site.post(&sign_in).await.html.contains("House rules"));
+    terms(2, "Be kind, and back up.").await.unwrap();
+    assert!(site.post(&sign_in).await.html.contains("back up"));
+    assert!(terms(1, "Be kind.").await.unwrap_err().to_string().contains("never goes down"));
+    let tenant = owner.tenant;
+    let rows = site
+        .test
+        .store
+        .read(tenant, move |tx| {
+            let page = muster_storage::audit::Page { limit: 100, ..Default::default() };
+            muster_storage::audit::list(tx, tenant, &page)
+        })
+        .await
+        .unwrap();
+    assert_eq!(rows.iter().filter(|row| row.activity == "Accept terms of use").count(), 1);
+}
+
+#[tokio::test]
+async fn d11_failed_sign_ins_are_audited_without_what_was_typed_and_cannot_fill_the_log() {
+    let site = Site::new().await;
+    let tenant = site.owner().await.tenant;
+    let failed = async || {
+        let read = move |tx: &mut dyn muster_storage::Tx| {
+            let page = muster_storage::audit::Page { limit: 1000, ..Default::default() };
+            muster_storage::audit::list(tx, tenant, &page)
+        };
+        let rows = site.test.store.read(tenant, read).await.unwrap();
+        rows.into_iter().filter(|row| row.activity_type == "SignIn session").collect::<Vec<_>>()
+    };
+    site.post(&[("username", "ada@example.org"), ("password", "canary-guess")]).await;
+    site.post(&[("username", "canary-guess@example.org"), ("password", "x")]).await;
+    site.post(&[("username", "canary@elsewhere.example"), ("password", "x")]).await;
+    let rows = failed().await;
+    assert_eq!(rows.len(), 2, "nobody's domain has no log: {rows:?}");
+    assert!(rows.iter().all(|row| row.result == "Failure" && !format!("{row:?}").contains("canary")), "{rows:?}");
+    assert!(rows.iter().any(|row| row.personal["actorName"] == "ada@example.org"), "{rows:?}");
+    // A right password is no failure.
+    site.post(&[("username", "ada@example.org"), ("password", "correct horse")]).await;
+    assert_eq!(failed().await.len(), 2);
+    for n in 0..105 {
+        site.post(&[("username", &format!("nobody{n}@example.org")), ("password", "x")]).await;
+    }
+    let rows = failed().await;
+    assert_eq!(rows.len(), 101, "a hundred an hour, and one row that says there are more");
+    assert!(rows.iter().any(|row| row.activity.contains("not listed")), "{rows:?}");
+    site.test.clock.advance(3_600_000);
+    site.post(&[("username", "nobody@example.org"), ("password", "x")]).await;
+    assert_eq!(failed().await.len(), 102, "the next hour is listed again");
 }

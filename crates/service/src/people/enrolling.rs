@@ -2,12 +2,15 @@
 //! Whether they may, and which way, is `apple/enrollment.rs`.
 
 use muster_domain::enrollment::Owner;
-use muster_storage::{Tx, documents};
+use muster_storage::{Tx, audit, documents};
+use serde_json::Value;
 use uuid::Uuid;
 
+use super::settings;
 use crate::{
-    Error, RequestContext, Result, Service,
+    Error, PrincipalKind, RequestContext, Result, Service,
     apple::enrollment::{EnrollmentRequest, Entry},
+    audit::{Act, kind_word, subject},
     sign_in::{Choices, Flow, Purpose},
 };
 
@@ -25,6 +28,8 @@ pub struct CategoryChoice {
 /// Terms of use a person has not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
+    /// What is accepted: raised when everybody has to agree anew.
+    pub version: i64,
     /// Title.
     pub title: String,
     /// Text.
@@ -35,7 +40,7 @@ pub struct Terms {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NextChoice {
     /// Accept these terms.
-    Terms(Vec<Terms>),
+    Terms(Terms),
     /// Choose one of these categories.
     Category(Vec<CategoryChoice>),
     /// Say what kind of device it is.
@@ -47,6 +52,8 @@ pub enum NextChoice {
 /// What a form of these steps sent.
 #[derive(Clone, Debug, Default)]
 pub struct ChoiceAnswers {
+    /// `accept`: agreed to the version of the terms that was shown.
+    pub accept: Option<i64>,
     /// `category`
     pub category: Option<String>,
     /// `platform`
@@ -80,7 +87,54 @@ fn categories(tx: &mut dyn Tx, tenant: Uuid) -> Result<Vec<CategoryChoice>> {
     Ok(rows)
 }
 
+const ACCEPT: Act =
+    Act { operation: "Action", activity: "Accept terms of use", category: "User", component: "termsOfUse" };
+
+/// The tenant's terms of use, where it has any: `terms` of its settings.
+fn terms(tx: &mut dyn Tx, tenant: Uuid) -> Result<Option<Terms>> {
+    let settings = settings::read(tx, tenant)?;
+    let Some(terms) = settings.get("terms").and_then(Value::as_object) else { return Ok(None) };
+    let text = |name: &str| terms.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let version = terms.get("version").and_then(Value::as_i64).unwrap_or(1);
+    Ok(Some(Terms { version, title: text("title"), text: text("text") }))
+}
+
 impl Service {
+    /// The terms of use that the person of a flow has not accepted in the version in force.
+    async fn terms_to_accept(&self, flow: &Flow) -> Result<Option<Terms>> {
+        let (tenant, person) = (flow.tenant, flow.person.id);
+        self.store
+            .read(tenant, move |tx| {
+                let Some(terms) = terms(tx, tenant)? else { return Ok(None) };
+                let accepted = muster_storage::terms::accepted(tx, tenant, person, terms.version)?;
+                Ok((!accepted).then_some(terms))
+            })
+            .await
+    }
+
+    /// Notes that the person of a flow agreed to the version of the terms they were shown.
+    async fn accept_terms(&self, flow: &Flow, version: i64) -> Result<()> {
+        let (tenant, person, now) = (flow.tenant, flow.person.id, self.clock.now());
+        let mut entry = self.audit_entry_by_system(ACCEPT, now);
+        entry.actor_kind = kind_word(PrincipalKind::Person).to_owned();
+        entry.actor_id = Some(person);
+        entry.actor_name = Some(flow.person.user_principal_name.clone());
+        let mut resource = subject("termsOfUse", tenant, None);
+        resource.modified.push(("acceptedVersion".into(), None, Some(version.to_string())));
+        entry.resources.push(resource);
+        self.store
+            .write(tenant, move |tx| {
+                if terms(tx, tenant)?.is_none_or(|terms| terms.version != version) {
+                    return Err(Error::bad_request("the terms of use have changed; read them again"));
+                }
+                if muster_storage::terms::accept(tx, tenant, person, version, now)? {
+                    audit::record(tx, tenant, &entry)?;
+                }
+                Ok(())
+            })
+            .await
+    }
+
     /// What the person chose, as the enrollment wants it.
     pub async fn enrollment_request(
         &self,
@@ -133,6 +187,12 @@ impl Service {
         if choices != flow.choices {
             self.remember_choices(&flow.value, &choices).await?;
             flow.choices = choices;
+        }
+        if let Some(version) = answers.accept {
+            self.accept_terms(flow, version).await?;
+        }
+        if let Some(terms) = self.terms_to_accept(flow).await? {
+            return Ok(NextChoice::Terms(terms));
         }
         Ok(if !offered.is_empty() && flow.choices.category.is_none_or(|id| offered.iter().all(|c| c.id != id)) {
             NextChoice::Category(offered)

@@ -12,13 +12,17 @@ use crate::{
     operators::{check_domain, only},
 };
 
-const KEYS: [&str; 2] = ["secondFactorGroups", "managedAppleAccount"];
+const KEYS: [&str; 3] = ["secondFactorGroups", "managedAppleAccount", "terms"];
+/// Longest title and text of the terms of use, characters.
+const TITLE: usize = 200;
+const TEXT: usize = 30_000;
 
 fn view(settings: &Map<String, Value>) -> Value {
     json!({
         "secondFactorGroups": settings.get("secondFactorGroups").cloned().unwrap_or_else(|| json!([])),
         "managedAppleAccount":
             settings.get("managedAppleAccount").cloned().unwrap_or_else(|| json!({"rule": "userPrincipalName"})),
+        "terms": settings.get("terms").cloned().unwrap_or(Value::Null),
     })
 }
 
@@ -45,6 +49,26 @@ fn check_rule(value: &Value) -> Result<()> {
     }
 }
 
+/// Terms of use: null for none. A higher version asks everybody to agree anew; a typo keeps it.
+fn check_terms(value: &Value) -> Result<()> {
+    let terms = match value {
+        Value::Null => return Ok(()),
+        Value::Object(terms) => terms,
+        _ => return Err(Error::bad_request("terms must be an object with title, text and version, or null")),
+    };
+    only(terms, &["title", "text", "version"])?;
+    for (name, longest) in [("title", TITLE), ("text", TEXT)] {
+        let length = terms.get(name).and_then(Value::as_str).map_or(0, |text| text.trim().chars().count());
+        if length == 0 || length > longest {
+            return Err(Error::bad_request(format!("terms.{name} must have 1 to {longest} characters")));
+        }
+    }
+    match terms.get("version").and_then(Value::as_i64) {
+        Some(1..=1_000_000) => Ok(()),
+        _ => Err(Error::bad_request("terms.version must be a whole number from 1 on")),
+    }
+}
+
 impl Service {
     /// The settings.
     pub async fn tenant_settings(&self, tenant: Uuid) -> Result<Value> {
@@ -56,6 +80,7 @@ impl Service {
         only(&body, &KEYS)?;
         let required = body.get("secondFactorGroups").map(group_ids).transpose()?.unwrap_or_default();
         body.get("managedAppleAccount").map(check_rule).transpose()?;
+        body.get("terms").map(check_terms).transpose()?;
         let (tenant, now) = (actor.tenant, self.clock.now());
         let act = Act {
             operation: "Patch",
@@ -71,6 +96,10 @@ impl Service {
                         .ok_or_else(|| Error::not_found(format!("there is no group {group}")))?;
                 }
                 settings::change(tx, tenant, |settings| {
+                    let version = |from: &Map<String, Value>| from.get("terms")?.get("version")?.as_i64();
+                    if version(&body).is_some_and(|new| version(settings).is_some_and(|old| new < old)) {
+                        return Err(Error::bad_request("terms.version never goes down: who accepted is kept by it"));
+                    }
                     settings.extend(body.clone());
                     Ok(())
                 })?;

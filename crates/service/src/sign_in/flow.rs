@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    bearer, generic, limits, password,
+    bearer,
+    failed::Why,
+    generic, limits, password,
     sessions::{Audience, insert_privileged, new_session, over, state_text},
     too_many, totp,
 };
@@ -32,6 +34,8 @@ pub enum Purpose {
     Enroll,
     /// Account-driven enrollment: the system opened the page.
     Account,
+    /// The person's own devices.
+    Portal,
 }
 
 /// Where a flow stands; kept with its session.
@@ -148,6 +152,7 @@ impl Service {
             let operator =
                 self.store.read(tenant, move |tx| operators::by_person(tx, tenant, id).map_err(Error::from)).await?;
             if operator.is_none() {
+                self.note_failed_sign_in(context, tenant, Some(&person), Why::NoRole).await?;
                 return Err(Error::refused(
                     Kind::Forbidden,
                     "notAnOperator",
@@ -293,9 +298,13 @@ impl Service {
             None => (None, None),
         };
         let right = password::verify(turn, given.to_owned(), hash).await?;
+        if !right {
+            self.note_failed_sign_in(context, tenant, person.as_ref(), Why::Password).await?;
+        }
         let Some(person) = person.filter(|_| right) else { return Err(generic()) };
         self.store.write(Uuid::nil(), move |tx| limits::give_back(tx, &scopes, now).map_err(Error::from)).await?;
         if !person.account_enabled {
+            self.note_failed_sign_in(context, tenant, Some(&person), Why::Disabled).await?;
             return Err(Error::refused(
                 Kind::Forbidden,
                 "accountDisabled",
@@ -430,6 +439,7 @@ impl Service {
             false
         };
         if !accepted {
+            self.note_failed_sign_in(context, tenant, Some(&loaded.person), Why::Code).await?;
             return Err(wrong_code());
         }
         self.store.write(Uuid::nil(), move |tx| limits::give_back(tx, &scopes, now).map_err(Error::from)).await

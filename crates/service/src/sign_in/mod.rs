@@ -4,9 +4,11 @@
 //! tokens (`operators`), and the pages (`web::public`).
 
 mod bearer;
+mod failed;
 mod flow;
 mod limits;
 pub(crate) mod password;
+mod portal;
 mod sessions;
 mod token;
 pub(crate) mod totp;
@@ -14,6 +16,7 @@ pub(crate) mod totp;
 pub use bearer::csrf_of;
 pub(crate) use bearer::{hash as hash_of_value, new_value};
 pub use flow::{Answers, Choices, ConsoleSession, Flow, Purpose, Step};
+pub use portal::is_own_form;
 pub use sessions::{Audience, Intent, SessionView};
 pub(crate) use token::{COMMAND_LINE, OPERATOR, TOKEN};
 

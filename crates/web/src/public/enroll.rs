@@ -85,6 +85,7 @@ async fn advance(app: App, place: &Place, posted: Posted) -> Response {
     };
     let brand = brand(&app.service, Some((flow.tenant, flow.person.id))).await;
     let answers = ChoiceAnswers {
+        accept: fields.get("accept").map(|version| version.parse().unwrap_or(0)),
         category: fields.owned("category"),
         platform: fields.owned("platform"),
         owner: fields.owned("owner"),
@@ -134,10 +135,9 @@ async fn choose(
             context! {
                 action => place.action,
                 flow => flow.value.clone(),
-                terms => terms
-                    .iter()
-                    .map(|t| context! { title => t.title.clone(), text => t.text.clone() })
-                    .collect::<Vec<_>>(),
+                heading => terms.title,
+                text => terms.text,
+                version => terms.version,
             },
         ),
         NextChoice::Category(categories) => Page::new(
