@@ -31,7 +31,8 @@ macro_rules! migrations {
 }
 
 /// All steps, in order.
-pub const MIGRATIONS: &[Migration] = migrations![1 "0001_core", 2 "0002_push_certificate", 3 "0003_rules", 4 "0004_people"];
+pub const MIGRATIONS: &[Migration] =
+    migrations![1 "0001_core", 2 "0002_push_certificate", 3 "0003_rules", 4 "0004_people"];
 
 /// The reviewed list of tables without row-level security: what must be found before the tenant
 /// is known, and what belongs to the server as a whole. No personal data, no secret in clear.

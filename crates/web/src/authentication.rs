@@ -8,6 +8,8 @@ use crate::{App, problem::Problem};
 
 /// Cookie of a console session.
 pub const CONSOLE_COOKIE: &str = "__Host-muster-console";
+/// Cookie of a portal session.
+pub const PORTAL_COOKIE: &str = "__Host-muster-portal";
 /// Header that a page of ours sends with everything that changes something.
 pub const CSRF_HEADER: &str = "x-muster-csrf";
 

@@ -13,9 +13,9 @@ use axum::{
     extract::{Request, State},
     http::{HeaderMap, Method, StatusCode, Uri, Version, header},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
 };
-use muster_service::RequestContext;
+use muster_service::{Error, RequestContext};
 use uuid::Uuid;
 
 use crate::{
@@ -76,6 +76,17 @@ pub async fn enter(State((app, row)): State<(App, Row)>, mut request: Request, n
                 request.extensions_mut().insert(actor);
             }
             Err(problem) => return problem.into_response(),
+        }
+    }
+    if row.auth == Auth::Person {
+        let cookie = authentication::cookie(request.headers(), authentication::PORTAL_COOKIE).unwrap_or_default();
+        match app.service.authenticate_person(cookie, &context).await {
+            Ok(person) => {
+                request.extensions_mut().insert(person);
+            }
+            // Whoever is not signed in is shown where to.
+            Err(Error::Refused(_)) => return Redirect::to("/portal").into_response(),
+            Err(error) => return Problem::from(error).into_response(),
         }
     }
     if let Some(length) = request.headers().get(header::CONTENT_LENGTH) {

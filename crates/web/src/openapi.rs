@@ -86,7 +86,7 @@ pub fn document() -> Value {
             let kind = match (json_body, route.path.contains("/imports/")) {
                 (true, true) => "text/csv",
                 (true, false) => "application/json",
-                (false, _) if route.auth == Auth::Flow => "application/x-www-form-urlencoded",
+                (false, _) if matches!(route.auth, Auth::Flow | Auth::Person) => "application/x-www-form-urlencoded",
                 _ => "application/octet-stream",
             };
             operation["requestBody"] = json!({"content": {kind: {"schema": {}}}});
@@ -123,6 +123,7 @@ pub fn document() -> Value {
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "session": {"type": "apiKey", "in": "cookie", "name": crate::authentication::CONSOLE_COOKIE},
+                "portal": {"type": "apiKey", "in": "cookie", "name": crate::authentication::PORTAL_COOKIE},
                 "device": {"type": "mutualTLS"},
             },
             "responses": {
@@ -146,6 +147,7 @@ fn insert(paths: &mut Map<String, Value>, path: String, method: &str, operation:
 fn security(auth: Auth) -> Value {
     match auth {
         Auth::Open | Auth::Flow => json!([]),
+        Auth::Person => json!([{"portal": []}]),
         Auth::Device => json!([{"device": []}]),
         Auth::Operator => json!([{"bearer": []}, {"session": []}]),
     }

@@ -41,6 +41,8 @@ pub enum Auth {
     Open,
     /// A step of a browser flow: the handler reads the flow's session from its hidden inputs or cookie.
     Flow,
+    /// A person of the portal, by its cookie; a form's own value is checked by the handler.
+    Person,
     /// A device, proven by certificate or signature over the body: decided in `apple::identity`.
     Device,
     /// An operator's console session or a bearer token, with the row's permission.
@@ -109,6 +111,12 @@ pub fn table() -> Vec<Route> {
         Public Flow GET "/enroll/profile/{token}" 0, None, crate::public::enroll::profile, "The management profile of an enrollment";
         Public Open GET "/authenticate" 0, None, crate::public::enroll::authenticate, "Sign-in page of an account-driven enrollment";
         Public Flow POST "/authenticate" 64 * KIB, None, crate::public::enroll::authenticate_step, "Next step of an account-driven enrollment";
+        Public Open GET "/portal" 0, None, crate::public::portal::start, "A person's own devices, or the sign-in to them";
+        Public Flow POST "/portal" 64 * KIB, None, crate::public::portal::step, "Next step of the portal's sign-in";
+        Public Person POST "/portal/signout" 4 * KIB, None, crate::public::portal::sign_out, "End the portal session";
+        Public Person GET "/portal/devices/{id}" 0, None, crate::public::portal::device, "One of a person's own devices";
+        Public Person POST "/portal/devices/{id}" 4 * KIB, None, crate::public::portal::act, "Rename, sync, lock or remove an own device";
+        Public Person POST "/portal/requests/{id}" 4 * KIB, None, crate::public::portal::decide, "Agree to or refuse a request about an own device";
 
         // Pages for operators
         Admin Open GET "/signin" 0, None, crate::public::sign_in::start, "Sign-in page of the console";

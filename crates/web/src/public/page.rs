@@ -28,6 +28,8 @@ static PAGES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("platform.html", include_str!("templates/platform.html")),
         ("profile.html", include_str!("templates/profile.html")),
         ("account.html", include_str!("templates/account.html")),
+        ("portal.html", include_str!("templates/portal.html")),
+        ("portal_device.html", include_str!("templates/portal_device.html")),
         ("first.html", include_str!("templates/first.html")),
         ("message.html", include_str!("templates/message.html")),
     ] {
@@ -116,7 +118,7 @@ pub struct Page {
     /// Status of the answer.
     pub status: StatusCode,
     /// Heading and title.
-    pub title: &'static str,
+    pub title: String,
     /// Template.
     pub template: &'static str,
     /// Values of the template.
@@ -129,8 +131,8 @@ pub struct Page {
 
 impl Page {
     /// A page that went well.
-    pub fn new(title: &'static str, template: &'static str, values: Value) -> Self {
-        Page { status: StatusCode::OK, title, template, values, reason: None, recovery_codes: Vec::new() }
+    pub fn new(title: impl Into<String>, template: &'static str, values: Value) -> Self {
+        Page { status: StatusCode::OK, title: title.into(), template, values, reason: None, recovery_codes: Vec::new() }
     }
 
     /// The same page as a refusal.
