@@ -24,6 +24,7 @@ const ROOTS: &[&str] = &[
     "appleUserInitiatedEnrollmentProfile",
     "auditEvent",
     "detectedApp",
+    "deviceAndAppManagementAssignmentFilter",
     "device",
     "deviceCategory",
     "deviceConfigurationAssignment",
@@ -75,6 +76,7 @@ const READ_ONLY: &[&str] = &[
     "id",
     "lastModifiedDateTime",
     "modifiedDateTime",
+    "payloads",
     "supportsScopeTags",
     "version",
 ];

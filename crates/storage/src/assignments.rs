@@ -78,6 +78,38 @@ pub fn of_group(tx: &mut dyn Tx, tenant: Uuid, group: Uuid) -> Result<Vec<Assign
     )
 }
 
+/// Every assignment that stands on this filter.
+pub fn of_filter(tx: &mut dyn Tx, tenant: Uuid, filter: Uuid) -> Result<Vec<Assignment>> {
+    tx.all(
+        concat!("select ", columns!(), " from assignment where tenant_id = $1 and filter_id = $2 order by id"),
+        args![tenant, filter],
+        map,
+    )
+}
+
+/// Every assignment that stands on a filter.
+pub fn with_filters(tx: &mut dyn Tx, tenant: Uuid) -> Result<Vec<Assignment>> {
+    tx.all(
+        concat!(
+            "select ",
+            columns!(),
+            " from assignment where tenant_id = $1 and filter_id is not null order by filter_id, id"
+        ),
+        args![tenant],
+        map,
+    )
+}
+
+/// Says whether any assignment stands on a filter.
+pub fn any_filtered(tx: &mut dyn Tx, tenant: Uuid) -> Result<bool> {
+    let found = tx.one(
+        "select 1 from assignment where tenant_id = $1 and filter_id is not null limit 1",
+        args![tenant],
+        |row| row.int(0),
+    )?;
+    Ok(found.is_some())
+}
+
 /// Puts `assignments` in the place of what the document had.
 pub fn replace(tx: &mut dyn Tx, tenant: Uuid, kind: &str, document: Uuid, assignments: &[Assignment]) -> Result<()> {
     tx.execute(

@@ -37,6 +37,21 @@ pub fn of_device(tx: &mut dyn Tx, tenant: Uuid, device: Uuid) -> Result<Vec<Fact
     )
 }
 
+/// Name of the fact that tells a Mac's processor.
+pub const APPLE_SILICON: &str = "isAppleSilicon";
+
+/// Facts that rules see: a change of one marks the device.
+const SEEN_BY_RULES: [&str; 1] = [APPLE_SILICON];
+
+/// The JSON of one fact.
+pub fn value(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, name: &str) -> Result<Option<String>> {
+    tx.one(
+        "select value from fact where tenant_id = $1 and device_id = $2 and name = $3",
+        args![tenant, device, name],
+        |row| row.text(0),
+    )
+}
+
 /// Writes a fact.
 pub fn put(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, fact: &Fact) -> Result<()> {
     tx.execute(
@@ -46,6 +61,9 @@ pub fn put(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, fact: &Fact) -> Result<(
             observed_at = excluded.observed_at, changed_at = excluded.changed_at",
         args![tenant, device, &fact.name, &fact.value, &fact.source, fact.observed_at, fact.changed_at],
     )?;
+    if SEEN_BY_RULES.contains(&fact.name.as_str()) {
+        crate::rule_subjects::mark(tx, tenant, crate::rule_subjects::Kind::Device, device)?;
+    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Rules of groups, and the marks that say of whom something changed, on both engines.
 
 use muster_storage::{
+    assignments,
     devices::{self, Device, Patch},
     groups::{self, Group, Member, MemberKind},
     membership_rules as rules, on_both_engines,
@@ -158,5 +159,27 @@ on_both_engines! {
         assert_eq!(others, [Member { kind: MemberKind::Device, id: phone }]);
         assert!(store.write(tenant, move |tx| groups::remove(tx, tenant, group)).await.unwrap());
         assert_eq!(read().await.unwrap(), None);
+    }
+
+    async fn filters_are_found_by_what_stands_on_them(store) {
+        let tenant = testing::id();
+        let (document, filter) = (testing::id(), testing::id());
+        let one = |target: &str, filter_id| assignments::Assignment {
+            id: testing::id(), kind: "deviceConfigurations".into(), document_id: document, target: target.into(),
+            exclude: false, group_id: None, filter_id, filter_mode: "include".into(), intent: "apply".into(),
+        };
+        let any = || store.read(tenant, move |tx| assignments::any_filtered(tx, tenant));
+        let replace = |all: Vec<assignments::Assignment>| {
+            store.write(tenant, move |tx| assignments::replace(tx, tenant, "deviceConfigurations", document, &all))
+        };
+        replace(vec![one("allUsers", None)]).await.unwrap();
+        assert!(!any().await.unwrap());
+        let standing = one("allDevices", Some(filter));
+        replace(vec![one("allUsers", None), standing.clone()]).await.unwrap();
+        assert!(any().await.unwrap());
+        let of = |filter| store.read(tenant, move |tx| assignments::of_filter(tx, tenant, filter));
+        assert_eq!(of(filter).await.unwrap(), std::slice::from_ref(&standing));
+        assert!(of(document).await.unwrap().is_empty());
+        assert_eq!(store.read(tenant, move |tx| assignments::with_filters(tx, tenant)).await.unwrap(), [standing]);
     }
 }

@@ -93,8 +93,9 @@ impl Run<'_> {
         for (document, assignment) in subjects::assignments(tx, self.tenant, CONFIGURATIONS)? {
             assigned.entry(document).or_default().push(assignment);
         }
-        // Filters are not evaluated yet: an assignment that stands on one does not count.
-        assigned.retain(|_, list| reach(list, &reached, &|_| None).intent == Some(Intent::Apply));
+        let filters = assigned.values().flatten().filter_map(|one| one.filter.map(|(filter, _)| filter)).collect();
+        let passed = rules::filters::passed(tx, self.tenant, &self.documents.rules, subject.device_id, &filters)?;
+        assigned.retain(|_, list| reach(list, &reached, &|id| passed.get(&id).copied()).intent == Some(Intent::Apply));
         let versions: BTreeMap<Uuid, i64> = if assigned.is_empty() {
             BTreeMap::new()
         } else {

@@ -4,6 +4,7 @@
 use muster_storage::{
     Tx, assignments,
     assignments::Assignment,
+    documents,
     groups::{self, MemberKind},
     membership_rules, outbox,
 };
@@ -11,7 +12,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{Kind, Reach, Targets, act, mark, unknown};
-use crate::{Actor, Error, Result, Service, audit::subject};
+use crate::{Actor, Error, Result, Service, audit::subject, rules::filters::FILTERS};
 
 /// Most assignments of one document.
 const MAX_ASSIGNMENTS: usize = 1000;
@@ -154,7 +155,7 @@ impl Service {
                 let document = kind.find(tx, tenant, id)?.ok_or_else(|| unknown(kind, id))?;
                 let before = assignments::of_document(tx, tenant, kind.collection, id)?;
                 let wanted = change(&before);
-                check(tx, tenant, kind, &wanted)?;
+                check(tx, tenant, kind, &document.odata_type, &wanted)?;
                 // An assignment that stays keeps its id.
                 let after: Vec<Assignment> = wanted
                     .iter()
@@ -180,13 +181,13 @@ impl Service {
     }
 }
 
-fn check(tx: &mut dyn Tx, tenant: Uuid, kind: &Kind, wanted: &[NewAssignment]) -> Result<()> {
+fn check(tx: &mut dyn Tx, tenant: Uuid, kind: &Kind, odata_type: &str, wanted: &[NewAssignment]) -> Result<()> {
     if wanted.len() > MAX_ASSIGNMENTS {
         return Err(Error::bad_request(format!("a document may have at most {MAX_ASSIGNMENTS} assignments")));
     }
     for (i, one) in wanted.iter().enumerate() {
-        if one.filter.is_some() {
-            return Err(Error::not_implemented("assignment filters are not built yet; send none"));
+        if let Some((filter, _)) = &one.filter {
+            check_filter(tx, tenant, kind, odata_type, &one.target, *filter)?;
         }
         if wanted[..i].iter().any(|other| other.target == one.target) {
             return Err(Error::bad_request("the same target stands twice in the assignments"));
@@ -217,6 +218,38 @@ fn check(tx: &mut dyn Tx, tenant: Uuid, kind: &Kind, wanted: &[NewAssignment]) -
         }
     }
     Ok(())
+}
+
+/// A filter narrows an include of a document for devices of its platform.
+fn check_filter(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    kind: &Kind,
+    odata_type: &str,
+    target: &Target,
+    filter: Uuid,
+) -> Result<()> {
+    let found = documents::by_id(tx, tenant, FILTERS, filter)?
+        .ok_or_else(|| Error::not_found(format!("there is no assignment filter with the id {filter}")))?;
+    if kind.reach != Reach::Everything {
+        return Err(Error::bad_request(format!(
+            "a {} is decided before there is a device and takes no filter",
+            kind.base
+        )));
+    }
+    if matches!(target, Target::Group { exclude: true, .. }) {
+        return Err(Error::bad_request("an exclusion takes no filter; put it on the include that it narrows"));
+    }
+    let properties = found.properties()?;
+    let platform = properties.get("platform").and_then(Value::as_str).unwrap_or_default();
+    match muster_domain::catalogue::platform(odata_type) {
+        Some(own) if own.name() != platform => Err(Error::bad_request(format!(
+            "the filter '{}' is for {platform}, this {odata_type} for {}",
+            found.display_name,
+            own.name()
+        ))),
+        _ => Ok(()),
+    }
 }
 
 fn as_new(stored: &Assignment) -> NewAssignment {
@@ -251,10 +284,16 @@ fn as_stored(new: &NewAssignment, kind: &Kind, document: Uuid, id: Uuid) -> Assi
 }
 
 fn words(assignments: &[Assignment]) -> String {
-    let word = |one: &Assignment| match (one.group_id, one.exclude) {
-        (Some(group), true) => format!("not {group}"),
-        (Some(group), false) => group.to_string(),
-        (None, _) => one.target.clone(),
+    let word = |one: &Assignment| {
+        let whom = match (one.group_id, one.exclude) {
+            (Some(group), true) => format!("not {group}"),
+            (Some(group), false) => group.to_string(),
+            (None, _) => one.target.clone(),
+        };
+        match one.filter_id {
+            Some(filter) => format!("{whom} ({} {filter})", one.filter_mode),
+            None => whom,
+        }
     };
     assignments.iter().map(word).collect::<Vec<_>>().join(", ")
 }

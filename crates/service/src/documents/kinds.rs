@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::rules;
-use crate::Result;
+use crate::{Result, rules::filters::FILTERS};
 
 /// Whom documents of a kind can be assigned to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +37,10 @@ impl Draft {
 
 /// A check of a draft against the other documents of its kind. `None` as `before` is a new document.
 pub type Check = fn(&mut dyn Tx, Uuid, &Draft, Option<&Document>) -> Result<()>;
-/// What else changes with a document; `None` as `after` means it is deleted.
-pub type Change = fn(&mut dyn Tx, Uuid, &Document, Option<&Document>, i64) -> storage::Result<()>;
+/// What else changes with a document, or why it may not; `None` as `after` means it is deleted.
+pub type Change = fn(&mut dyn Tx, Uuid, &Document, Option<&Document>, i64) -> Result<()>;
+/// Fills in what a new document has where its maker says nothing.
+pub type Fill = fn(&mut Map<String, Value>);
 
 /// One collection.
 pub struct Kind {
@@ -58,14 +60,20 @@ pub struct Kind {
     pub configures: bool,
     /// A document that is always there, made from the tenant's id.
     pub default: Option<fn() -> Draft>,
+    /// What a new one has where nothing is said.
+    pub fill: Fill,
     /// Its own rules.
     pub check: Check,
     /// What else changes.
     pub change: Change,
 }
 
-fn nothing(_: &mut dyn Tx, _: Uuid, _: &Document, _: Option<&Document>, _: i64) -> storage::Result<()> {
+fn nothing(_: &mut dyn Tx, _: Uuid, _: &Document, _: Option<&Document>, _: i64) -> Result<()> {
     Ok(())
+}
+
+fn tagged(properties: &mut Map<String, Value>) {
+    properties.entry("roleScopeTagIds").or_insert_with(|| serde_json::json!(["0"]));
 }
 
 /// Every collection.
@@ -79,6 +87,7 @@ pub static KINDS: &[Kind] = &[
         reach: Reach::Everything,
         configures: true,
         default: None,
+        fill: tagged,
         check: rules::configuration,
         change: nothing,
     },
@@ -91,6 +100,7 @@ pub static KINDS: &[Kind] = &[
         reach: Reach::Nobody,
         configures: false,
         default: None,
+        fill: tagged,
         check: rules::category,
         change: rules::category_changed,
     },
@@ -103,6 +113,7 @@ pub static KINDS: &[Kind] = &[
         reach: Reach::People,
         configures: false,
         default: None,
+        fill: tagged,
         check: rules::enrollment_profile,
         change: nothing,
     },
@@ -115,6 +126,7 @@ pub static KINDS: &[Kind] = &[
         reach: Reach::Nobody,
         configures: false,
         default: Some(rules::default_limit),
+        fill: tagged,
         check: rules::enrollment_configuration,
         change: nothing,
     },
@@ -127,8 +139,22 @@ pub static KINDS: &[Kind] = &[
         reach: Reach::People,
         configures: false,
         default: Some(rules::default_branding),
+        fill: tagged,
         check: rules::branding,
         change: nothing,
+    },
+    Kind {
+        collection: FILTERS,
+        base: "deviceAndAppManagementAssignmentFilter",
+        name: "displayName",
+        category: "Other",
+        ordered: false,
+        reach: Reach::Nobody,
+        configures: true,
+        default: None,
+        fill: rules::fill_filter,
+        check: rules::filter,
+        change: rules::filter_changed,
     },
 ];
 

@@ -15,7 +15,7 @@ use muster_storage::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Ids, Result, Service};
+use crate::{Ids, Result, Service, rules::filters::FILTERS};
 
 /// The job that marks.
 pub const JOB: &str = "documents.mark";
@@ -38,7 +38,8 @@ pub struct Targets {
     /// These devices, by the directory's id.
     #[serde(default)]
     pub devices: BTreeSet<Uuid>,
-    /// Whatever this document (collection, id) is assigned to when the job runs.
+    /// Whatever this document (collection, id) is assigned to when the job runs; of a filter, whatever is
+    /// assigned through it.
     #[serde(default)]
     pub document: Option<(String, Uuid)>,
 }
@@ -126,7 +127,12 @@ impl Service {
                 let kind = kind.clone();
                 let assigned = self
                     .store
-                    .read(tenant, move |tx| -> Result<_> { Ok(assignments::of_document(tx, tenant, &kind, document)?) })
+                    .read(tenant, move |tx| -> Result<_> {
+                        Ok(match kind == FILTERS {
+                            true => assignments::of_filter(tx, tenant, document)?,
+                            false => assignments::of_document(tx, tenant, &kind, document)?,
+                        })
+                    })
                     .await?;
                 let more = Targets::of(&assigned);
                 targets.everything |= more.everything;

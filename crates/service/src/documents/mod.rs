@@ -71,10 +71,10 @@ impl Service {
         let sealed = self.seal_document(tenant, id, &mut draft.properties).await?;
         self.store
             .write(tenant, move |tx| {
+                let mut draft = draft.clone();
+                (kind.fill)(&mut draft.properties);
                 (kind.check)(tx, tenant, &draft, None)?;
                 sealed.store(tx, tenant)?;
-                let mut draft = draft.clone();
-                draft.properties.entry("roleScopeTagIds").or_insert_with(|| serde_json::json!(["0"]));
                 let priority = match kind.ordered {
                     true => Some(documents::all_by_priority(tx, tenant, kind.collection)?.len() as i64 + 1),
                     false => None,

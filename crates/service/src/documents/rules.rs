@@ -1,5 +1,6 @@
 //! The rules of each kind of document, beyond what the type table says.
 
+use muster_domain::rules::vocabulary;
 use muster_storage::{self as storage, Tx, devices, documents, documents::Document};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -52,12 +53,65 @@ pub fn category_changed(
     before: &Document,
     after: Option<&Document>,
     now: i64,
-) -> storage::Result<()> {
+) -> Result<()> {
     match after {
-        None => devices::forget_category(tx, tenant, before.id, now).map(|_| ()),
+        None => devices::forget_category(tx, tenant, before.id, now)?,
         Some(after) if after.display_name != before.display_name => {
-            devices::rename_category(tx, tenant, before.id, &after.display_name, now).map(|_| ())
+            devices::rename_category(tx, tenant, before.id, &after.display_name, now)?
         }
+        Some(_) => 0,
+    };
+    Ok(())
+}
+
+/// Whether a platform's filters ask about devices or apps, by Graph's word.
+fn filters_of(platform: &str) -> &'static str {
+    match vocabulary::filter_vocabulary(platform).map(|vocabulary| vocabulary.subject) {
+        Some("app") => "apps",
+        _ => "devices",
+    }
+}
+
+/// What a new assignment filter has where nothing is said.
+pub fn fill_filter(properties: &mut Map<String, Value>) {
+    let kind = filters_of(properties.get("platform").and_then(Value::as_str).unwrap_or_default());
+    let of = properties.entry("assignmentFilterManagementType").or_insert(Value::Null);
+    if of.is_null() {
+        *of = kind.into();
+    }
+    properties.entry("roleScopeTags").or_insert_with(|| json!(["0"]));
+}
+
+/// assignmentFilters: a rule that can be read, for a platform that stays.
+pub fn filter(_: &mut dyn Tx, _: Uuid, draft: &Draft, before: Option<&Document>) -> Result<()> {
+    needs_name(draft, "displayName")?;
+    let platform = draft.text("platform").ok_or_else(|| Error::bad_request("platform is needed, such as iOS"))?;
+    if let Some(before) = before
+        && before.properties()?.get("platform").and_then(Value::as_str) != Some(platform)
+    {
+        return Err(Error::bad_request("the platform of a filter stays what it is; make another filter"));
+    }
+    let rule = draft.text("rule").ok_or_else(|| Error::bad_request("rule is needed"))?;
+    crate::rules::filters::read(rule, platform)?;
+    let kind = filters_of(platform);
+    match draft.text("assignmentFilterManagementType") {
+        Some(given) if given != kind => Err(Error::bad_request(format!(
+            "assignmentFilterManagementType must be {kind} for the platform {platform}"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// A filter that something stands on stays. What follows a changed rule is marked as for every document.
+pub fn filter_changed(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    before: &Document,
+    after: Option<&Document>,
+    _: i64,
+) -> Result<()> {
+    match after {
+        None => crate::rules::filters::must_be_unused(tx, tenant, before),
         Some(_) => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use muster_domain::rules::{
     Facts,
-    vocabulary::{DEVICES, Kind, USERS},
+    vocabulary::{DEVICES, FILTER_DEVICES, Kind, USERS},
 };
 use muster_storage::{devices::Device, people::Person};
 use serde_json::{Map, Value};
@@ -76,6 +76,43 @@ pub fn of_device(device: &Device) -> Facts {
             "managementType" => facts.text(name, Some("MDM")),
             "objectId" => facts.text(name, Some(&id)),
             // Nothing tells us whether it is rooted; labels and physical ids come with other systems.
+            _ => {}
+        }
+    }
+    facts
+}
+
+/// What filters see of a device. `apple_silicon` is the one fact that is no column.
+pub fn of_filter(device: &Device, apple_silicon: Option<bool>) -> Facts {
+    let mut facts = Facts::default();
+    for property in FILTER_DEVICES.properties {
+        let name = property.name;
+        match name {
+            "cpuArchitecture" => facts.text(
+                name,
+                Some(match apple_silicon {
+                    Some(true) => "arm64",
+                    Some(false) => "x64",
+                    None => "unknown",
+                }),
+            ),
+            "deviceCategory" => facts.text(name, device.category_name.as_deref()),
+            "deviceName" => facts.text(name, Some(&device.name)),
+            "deviceOwnership" => facts.text(
+                name,
+                Some(match device.owner_type.as_str() {
+                    "company" => "Corporate",
+                    "personal" => "Personal",
+                    _ => "unknown",
+                }),
+            ),
+            "enrollmentProfileName" => facts.text(name, device.enrollment_profile_name.as_deref()),
+            // Apple's management tells nothing about it.
+            "isRooted" => facts.text(name, Some("unknown")),
+            "isSupervised" => facts.text(name, Some(if device.is_supervised { "True" } else { "False" })),
+            "manufacturer" => facts.text(name, device.manufacturer.as_deref()),
+            "model" => facts.text(name, device.model.as_deref()),
+            "osVersion" | "operatingSystemVersion" => facts.text(name, device.os_version.as_deref()),
             _ => {}
         }
     }

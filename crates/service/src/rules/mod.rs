@@ -1,11 +1,14 @@
-//! Rules at work: who is in a dynamic group, kept true while people, devices and rules change.
+//! Rules at work: who is in a dynamic group, and which devices an assignment filter lets through, kept
+//! true while people, devices and rules change.
 //!
 //! Grammar and evaluation are pure and in `muster_domain::rules`. [`facts`] says what rules see of a
 //! person or a device; [`settle`] evaluates every rule for one subject that changed; [`walk`] evaluates
-//! one rule that changed for everybody, in chunks. Members stand in `group_member` like those of any
+//! one rule that changed for everybody, in chunks; [`filters`] are evaluated where a device's desired
+//! state is computed. Members stand in `group_member` like those of any
 //! other group, so whatever reads groups need not know how they came.
 
 pub mod facts;
+pub mod filters;
 pub(crate) mod settle;
 #[cfg(test)]
 mod tests;
@@ -39,6 +42,11 @@ impl ReadRules {
     /// members stay as they are.
     pub fn membership(&self, rule: &str) -> Option<Arc<Rule>> {
         self.get(rule.to_owned(), || rules::membership(rule).map(|(_, rule)| rule))
+    }
+
+    /// A stored filter's rule.
+    pub fn filter(&self, platform: &str, rule: &str) -> Option<Arc<Rule>> {
+        self.get(format!("{platform}\n{rule}"), || rules::filter(rule, platform))
     }
 
     fn get(

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use muster_domain::rules::Facts;
 use muster_storage::{
-    self as storage, Tx, audit, devices,
+    self as storage, Tx, assignments, audit, devices,
     groups::{self, Member, MemberKind},
     membership_rules, people,
     rule_subjects::{self, Due, Kind},
 };
 use uuid::Uuid;
 
-use super::{ReadRules, facts, moved, resource};
-use crate::{Error, Ids, Result, Service, people::mark};
+use super::{ReadRules, facts, filters, moved, resource};
+use crate::{Error, Ids, Result, Service, documents::look_again, people::mark};
 
 /// Due subjects read at once.
 const READ_AT_ONCE: i64 = 500;
@@ -59,8 +59,8 @@ pub(crate) fn settle(
         let all = membership_rules::lock(tx, tenant, members)?;
         for due in these {
             match seen(tx, tenant, due)? {
-                Some((member, Some(facts))) => {
-                    let digest = muster_pki::sha256(facts.to_string().as_bytes());
+                Some((member, Some((facts, seen)))) => {
+                    let digest = muster_pki::sha256(seen.as_bytes());
                     if due.digest.as_deref() != Some(&digest) {
                         let before: BTreeSet<Uuid> =
                             membership_rules::groups_of(tx, tenant, member.kind, member.id)?.into_iter().collect();
@@ -73,6 +73,10 @@ pub(crate) fn settle(
                         };
                         let after = all.iter().filter(belongs).map(|rule| rule.group).collect();
                         change(tx, tenant, member, &before, &after, ids, now)?;
+                        // Filters are evaluated where desired state is computed.
+                        if kind == Kind::Device && assignments::any_filtered(tx, tenant)? {
+                            look_again(tx, tenant, due.id, ids, now)?;
+                        }
                     }
                     rule_subjects::done(tx, tenant, due, &digest)?;
                 }
@@ -90,19 +94,33 @@ pub(crate) fn settle(
     Ok(())
 }
 
+/// What rules of groups see of a subject, and everything that any rule sees, as a text.
+type Seen = (Facts, String);
+
 /// The subject as groups hold it, with what rules see of it; without where it is no part of the
 /// directory (deleted, not yet enrolled, left).
-fn seen(tx: &mut dyn Tx, tenant: Uuid, due: &Due) -> storage::Result<Option<(Member, Option<Facts>)>> {
+fn seen(tx: &mut dyn Tx, tenant: Uuid, due: &Due) -> storage::Result<Option<(Member, Option<Seen>)>> {
     Ok(match due.kind {
         Kind::User => {
             let living = people::by_id(tx, tenant, due.id)?.map(|person| facts::of_user(&person));
-            Some((Member { kind: MemberKind::User, id: due.id }, living))
+            let seen = living.map(|facts| (facts.clone(), facts.to_string()));
+            Some((Member { kind: MemberKind::User, id: due.id }, seen))
         }
-        Kind::Device => devices::by_id(tx, tenant, due.id)?.map(|device| {
-            let member = Member { kind: MemberKind::Device, id: device.directory_id };
-            let listed = ["enrolled", "leaving"].contains(&device.state.as_str());
-            (member, listed.then(|| facts::of_device(&device)))
-        }),
+        Kind::Device => match devices::by_id(tx, tenant, due.id)? {
+            Some(device) => {
+                let member = Member { kind: MemberKind::Device, id: device.directory_id };
+                let seen = match ["enrolled", "leaving"].contains(&device.state.as_str()) {
+                    true => {
+                        let (facts, filters) = (facts::of_device(&device), filters::seen(tx, tenant, &device)?);
+                        let text = format!("{facts}{filters}");
+                        Some((facts, text))
+                    }
+                    false => None,
+                };
+                Some((member, seen))
+            }
+            None => None,
+        },
     })
 }
 

@@ -1,13 +1,14 @@
 //! What rules see of people, and the walk of a changed rule.
 
 use muster_domain::rules::membership;
-use muster_storage::{groups, people, people::Person, tenants};
+use muster_storage::{devices::Device, groups, people, people::Person, tenants};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
 use crate::{
     Actor, PrincipalKind,
+    documents::{Draft, Kind, NewAssignment, Target},
     testing::{START, TestService, service},
 };
 
@@ -129,4 +130,88 @@ async fn a_rule_that_changes_during_its_walk_is_walked_from_the_start() {
         .unwrap();
     service.run_due(START).await.unwrap();
     assert_eq!(count(&service, tenant, group).await, 4);
+}
+
+async fn filter_of(service: &TestService, actor: &Actor, platform: &str, rule: &str) -> Uuid {
+    let kind = Kind::of(filters::FILTERS).unwrap();
+    let body = json!({ "displayName": "Filter", "platform": platform, "rule": rule });
+    let draft = Draft {
+        odata_type: "deviceAndAppManagementAssignmentFilter".into(),
+        properties: body.as_object().unwrap().clone(),
+    };
+    service.create_document(actor, kind, draft).await.unwrap().id
+}
+
+fn everybody(filter: Uuid) -> NewAssignment {
+    NewAssignment { target: Target::AllUsers, filter: Some((filter, "include".into())), intent: "apply".into() }
+}
+
+/// An id of another tenant is the id of nothing: the whole list is refused, and the one before stays.
+#[tokio::test]
+async fn d6_a_filter_of_another_tenant_refuses_the_whole_list() {
+    let service = service();
+    let ((_, one), (_, other)) = (tenant_with(&service, 0).await, tenant_with(&service, 0).await);
+    let rule = r#"(device.model -eq "iPhone")"#;
+    let (own, foreign) = (filter_of(&service, &one, "iOS", rule).await, filter_of(&service, &other, "iOS", rule).await);
+    let kind = Kind::of("deviceConfigurations").unwrap();
+    let body = json!({ "displayName": "Camera", "cameraBlocked": true });
+    let draft =
+        Draft { odata_type: "iosGeneralDeviceConfiguration".into(), properties: body.as_object().unwrap().clone() };
+    let id = service.create_document(&one, kind, draft).await.unwrap().id;
+    let before = service.assign_document(&one, kind, id, vec![everybody(own)]).await.unwrap();
+
+    let devices = NewAssignment { target: Target::AllDevices, ..everybody(own) };
+    for wanted in
+        [vec![everybody(foreign)], vec![devices.clone(), everybody(foreign)], vec![everybody(foreign), devices]]
+    {
+        let refused = service.assign_document(&one, kind, id, wanted).await.unwrap_err();
+        assert!(matches!(&refused, Error::Refused(refusal) if refusal.kind == crate::Kind::NotFound), "{refused}");
+        assert_eq!(service.assignments(one.tenant, kind, id).await.unwrap(), before);
+    }
+    // Nor can the other one be read, changed or taken away.
+    let filters = Kind::of(filters::FILTERS).unwrap();
+    assert!(service.document(one.tenant, filters, foreign).await.is_err());
+    assert!(service.delete_document(&one, filters, foreign, None).await.is_err());
+    assert_eq!(service.filter_payloads(other.tenant).await.unwrap().len(), 0);
+    assert_eq!(service.filter_payloads(one.tenant).await.unwrap()[&own].len(), 1);
+}
+
+/// What filters see of a Mac: its processor is a fact, and a change of it marks the device.
+#[tokio::test]
+async fn a_fact_that_filters_see_marks_the_device() {
+    let service = service();
+    let (tenant, _) = tenant_with(&service, 0).await;
+    let mac = Device {
+        id: service.random.id(START),
+        platform: "macOS".into(),
+        operating_system: "macOS".into(),
+        state: "enrolled".into(),
+        owner_type: "company".into(),
+        document: "{}".into(),
+        scope_tags: "[]".into(),
+        ..Device::default()
+    };
+    let id = mac.id;
+    let put = mac.clone();
+    service.store.write(tenant, move |tx| muster_storage::devices::put(tx, tenant, &put)).await.unwrap();
+    service.settle_subjects(tenant).await.unwrap();
+    let due = || service.store.read(tenant, move |tx| muster_storage::rule_subjects::due(tx, tenant, None, 10));
+    let arm = muster_domain::rules::filter(r#"(device.cpuArchitecture -eq "arm64")"#, "macOS").unwrap();
+    let seen = || {
+        let mac = mac.clone();
+        service.store.read(tenant, move |tx| filters::seen(tx, tenant, &mac))
+    };
+    assert!(due().await.unwrap().is_empty() && !arm.matches(&seen().await.unwrap()));
+    for (name, marked) in [("batteryLevel", 0), ("isAppleSilicon", 1)] {
+        let fact = muster_storage::facts::Fact {
+            name: name.into(),
+            value: "true".into(),
+            source: "deviceInformation".into(),
+            observed_at: START,
+            changed_at: START,
+        };
+        service.store.write(tenant, move |tx| muster_storage::facts::put(tx, tenant, id, &fact)).await.unwrap();
+        assert_eq!(due().await.unwrap().len(), marked, "{name}");
+    }
+    assert!(arm.matches(&seen().await.unwrap()));
 }

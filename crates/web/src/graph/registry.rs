@@ -155,7 +155,6 @@ const NOT_BUILT: &[&str] = &[
     "roleManagement",
     "servicePrincipals",
     "deviceManagement/applePushNotificationCertificate/generateApplePushNotificationCertificateSigningRequest",
-    "deviceManagement/assignmentFilters",
     "deviceManagement/compliancePolicies",
     "deviceManagement/configurationPolicies",
     "deviceManagement/depOnboardingSettings",

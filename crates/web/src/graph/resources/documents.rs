@@ -3,7 +3,10 @@
 use axum::http::StatusCode;
 use muster_domain::roles::Permission;
 use muster_pki::Secret;
-use muster_service::documents::{self, Document, Draft, KINDS, Kind, NewAssignment, Reach, Target};
+use muster_service::{
+    documents::{self, Document, Draft, KINDS, Kind, NewAssignment, Reach, Target},
+    rules::filters::FILTERS,
+};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -18,6 +21,7 @@ use crate::{
 struct Surface {
     collection: &'static str,
     permission: (Permission, Permission),
+    /// Graph's type of its assignments; empty where it has none.
     assignment: &'static str,
     /// Key of the list in the body of `assign`.
     assign_key: &'static str,
@@ -71,6 +75,14 @@ const SURFACES: &[Surface] = &[
         patch_is_empty: false,
         beta: true,
     },
+    Surface {
+        collection: FILTERS,
+        permission: CONFIGURATION,
+        assignment: "",
+        assign_key: "",
+        patch_is_empty: false,
+        beta: true,
+    },
 ];
 
 pub fn rows() -> Vec<Resource> {
@@ -90,10 +102,10 @@ pub fn rows() -> Vec<Resource> {
         rows.push(row!(PATCH item.clone(), Entity base, write, limit, format!("Change a {base}"), patch));
         rows.push(row!(DELETE item.clone(), Entity base, write, 0, format!("Delete a {base}"), delete));
         let of = surface.assignment;
-        rows.push(
-            row!(GET format!("{item}/assignments"), Collection of, read, 0, format!("Who gets a {base}"), assignments),
-        );
-        rows.push(row!(POST format!("{item}/assign"), Operation of, write, MIB, format!("Replace the assignments of a {base}"), assign));
+        if !of.is_empty() {
+            rows.push(row!(GET format!("{item}/assignments"), Collection of, read, 0, format!("Who gets a {base}"), assignments));
+            rows.push(row!(POST format!("{item}/assign"), Operation of, write, MIB, format!("Replace the assignments of a {base}"), assign));
+        }
         if kind.reach != Reach::Nobody {
             rows.push(row!(POST format!("{item}/assignments"), Collection of, write, 64 * KIB, format!("Assign a {base}"), add_assignment));
             rows.push(row!(GET format!("{item}/assignments/{{assignment}}"), Entity of, read, 0, "Read an assignment", assignment));
@@ -139,6 +151,9 @@ pub fn shown(document: &Document) -> Result<Map<String, Value>, Problem> {
     if document.kind == "deviceConfigurations" {
         view.insert("supportsScopeTags".into(), true.into());
     }
+    if table().property(&document.odata_type, "version").is_none() {
+        view.remove("version");
+    }
     // What was never set is null, not absent: tools compare whole objects.
     for property in table().properties(&document.odata_type) {
         if !property.link && !view.contains_key(&property.name) {
@@ -152,13 +167,18 @@ pub fn shown(document: &Document) -> Result<Map<String, Value>, Problem> {
 async fn list(call: Call) -> Result<Answer, Problem> {
     let (kind, _) = kind_of(&call)?;
     let all = call.app.service.documents(call.actor.tenant, kind).await?;
-    Ok(Answer::whole(all.iter().map(shown).collect::<Result<_, _>>()?))
+    let mut views = all.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
+    show_uses(&call, kind, &mut views).await?;
+    Ok(Answer::whole(views))
 }
 
 async fn get(call: Call) -> Result<Answer, Problem> {
     let (kind, _) = kind_of(&call)?;
     let document = call.app.service.document(call.actor.tenant, kind, id_of(&call)?).await?;
-    let mut answer = Answer::entity(shown(&document)?).with_version(document.version);
+    let mut views = [shown(&document)?];
+    show_uses(&call, kind, &mut views).await?;
+    let [view] = views;
+    let mut answer = Answer::entity(view).with_version(document.version);
     answer.revealed = revealed(&call, &document).await?;
     Ok(answer)
 }
@@ -178,6 +198,21 @@ async fn revealed(call: &Call, document: &Document) -> Result<Vec<(String, Secre
         }
     }
     Ok(revealed)
+}
+
+/// A filter shows what uses it.
+async fn show_uses(call: &Call, kind: &Kind, views: &mut [Map<String, Value>]) -> Result<(), Problem> {
+    if kind.collection != FILTERS {
+        return Ok(());
+    }
+    let mut uses = call.app.service.filter_payloads(call.actor.tenant).await?;
+    for view in views {
+        let id = view.get("id").and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok());
+        if let Some(payloads) = id.and_then(|id| uses.remove(&id)) {
+            view.insert("payloads".into(), Value::Array(payloads));
+        }
+    }
+    Ok(())
 }
 
 async fn create(call: Call) -> Result<Answer, Problem> {

@@ -5,6 +5,7 @@ mod devices;
 mod directory;
 mod documents;
 mod events;
+mod filters;
 mod leavers;
 mod links;
 mod organization;
@@ -24,6 +25,7 @@ pub fn all() -> Vec<Resource> {
     rows.extend(documents::rows());
     rows.extend(links::rows());
     rows.extend(events::rows());
+    rows.extend(filters::rows());
     rows.extend(push::rows());
     rows.extend(reports::rows());
     rows
