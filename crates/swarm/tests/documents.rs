@@ -98,13 +98,25 @@ fn collect(device: &Device, server: &Script, enrollment: &str, said: &mut Said) 
         match document.text("CommandUUID").map(|uuid| types[uuid].as_str()) {
             None if *name == "Idle" => {}
             // The data forgets User Enrollment of Macs in this one message.
-            None if *name == "CheckOut" && device.os_word() == "macOS" => {}
+            None if *name == "CheckOut" && device.os_word() == "macOS" && enrollment == "user" => {}
             None => add("checkin", &["--channel", channel], plists::write(document)),
-            // The data shows one dictionary where devices answer one for each setting.
-            Some("MakeCoffee" | "Settings") => {}
+            Some("MakeCoffee") => {}
             Some(request_type) => {
                 let options = ["--channel", channel, "--request-type", request_type];
-                add("command-response", &options, plists::write(document));
+                // The data shows one dictionary where devices answer one for each setting, and not the name of
+                // the setting that they say in it.
+                let settings =
+                    document.get("Settings").and_then(Value::as_array).filter(|_| request_type == "Settings");
+                for setting in settings.into_iter().flatten().filter_map(Value::as_dictionary) {
+                    let mut setting = setting.clone();
+                    assert!(setting.remove("Item").is_some());
+                    let mut one = document.clone();
+                    one.insert("Settings".into(), Value::Dictionary(setting));
+                    add("command-response", &options, plists::write(&one));
+                }
+                if settings.is_none() {
+                    add("command-response", &options, plists::write(document));
+                }
             }
         }
         if document.text("Endpoint") == Some("status") {
