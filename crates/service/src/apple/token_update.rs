@@ -22,6 +22,8 @@ use crate::{Ids, Result, Service};
 
 /// Digests of former push values that are remembered.
 const PAST: usize = 16;
+/// Users of one device that have a channel; names of more come from nobody's login (threats E11).
+const USER_CHANNELS: usize = 100;
 
 struct Update {
     tenant: Uuid,
@@ -82,7 +84,13 @@ fn take(tx: &mut dyn Tx, u: &Update, ids: &mut Ids) -> Result<Outcome> {
     let channel = match (found, sender.channel(), own) {
         (Some(channel), ..) => channel,
         // A user logs in on a Mac or a Shared iPad: their channel begins with its first TokenUpdate.
-        (None, Channel::User, Some(own)) if own.state == enrollments::state::ENROLLED => user_channel(u, ids, &own),
+        (None, Channel::User, Some(own)) if own.state == enrollments::state::ENROLLED => {
+            if enrollments::of_device(tx, u.tenant, device)?.len() > USER_CHANNELS {
+                note::alert(tx, u.tenant, ids, &u.origin, "tooManyUsers", Some(device), json!({}), u.now)?;
+                return Ok(Outcome::Refused("this device has more users than are managed"));
+            }
+            user_channel(u, ids, &own)
+        }
         _ => return Ok(Outcome::Refused("this channel is not enrolled")),
     };
     if channel.topic.as_deref() != Some(u.message.topic.as_str()) {
