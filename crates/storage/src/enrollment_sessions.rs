@@ -125,6 +125,27 @@ pub fn insert(tx: &mut dyn Tx, tenant: Uuid, s: &EnrollmentSession) -> Result<()
     Ok(())
 }
 
+/// Writes what was agreed anew: which way, whose device, by which profile. False where a device is
+/// bound to the session, or it is closed.
+pub fn agree(tx: &mut dyn Tx, tenant: Uuid, s: &EnrollmentSession) -> Result<bool> {
+    let changed = tx.execute(
+        "update enrollment_session
+            set method = $3, owner_type = $4, enrollment_type = $5, profile_id = $6, profile_name = $7, platform = $8
+          where tenant_id = $1 and id = $2 and state in ('open', 'fetched')",
+        args![
+            tenant,
+            s.id,
+            &s.method,
+            &s.owner_type,
+            &s.enrollment_type,
+            s.profile_id,
+            s.profile_name.as_deref(),
+            &s.platform
+        ],
+    )?;
+    Ok(changed > 0)
+}
+
 /// Notes that the profile was fetched, by a device of that platform.
 pub fn fetched(tx: &mut dyn Tx, tenant: Uuid, id: Uuid, platform: &str) -> Result<bool> {
     let changed = tx.execute(

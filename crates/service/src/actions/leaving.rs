@@ -8,7 +8,7 @@ use muster_storage::{
     actions::{self, Action},
     commands::{self, Which},
     devices::{self, Device},
-    enrollments, groups,
+    enrollment_sessions, enrollments, groups,
     jobs::Job,
     leaving, timers,
 };
@@ -87,6 +87,7 @@ pub(super) fn finish(
     devices::set_state(tx, tenant, device.id, state, management_state, Some(now), now)?;
     enrollments::set_state(tx, tenant, device.id, enrollments::state::LEFT)?;
     enrollments::forget_push(tx, tenant, device.id)?;
+    enrollment_sessions::close_of_device(tx, tenant, device.id)?;
     timers::clear(tx, tenant, LEAVING_TIMER, device.id)?;
     let member = groups::Member { kind: groups::MemberKind::Device, id: device.directory_id };
     groups::remove_everywhere(tx, tenant, member)?;

@@ -83,13 +83,14 @@ impl Service {
             Err(Error::Refused(_)) => return sign_in(),
             Err(error) => return Err(error),
         };
+        let platform = Service::platform_of(&machine.product);
+        let session = self.agreed(tenant, session, platform).await?;
         if session.method != method.word() {
             return Err(forbidden("this is not the kind of enrollment that was agreed: start again"));
         }
         if let (Method::Byod, Some(_)) = (method, machine.udid.as_ref().or(machine.serial.as_ref())) {
             return Err(forbidden("a User Enrollment does not name its device"));
         }
-        let platform = Service::platform_of(&machine.product);
         Ok(ProfileAnswer::Profile(self.session_profile(tenant, session, platform).await?))
     }
 

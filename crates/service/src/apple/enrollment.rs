@@ -238,6 +238,56 @@ impl Service {
     }
 }
 
+impl Service {
+    /// The session as it stands for a device of this platform. A web view does not tell a Mac from an
+    /// iPad; the signed description does, and the profile for that platform decides, as it did at
+    /// discovery.
+    pub(super) async fn agreed(
+        &self,
+        tenant: Uuid,
+        session: EnrollmentSession,
+        platform: &'static str,
+    ) -> Result<EnrollmentSession> {
+        if session.platform == platform || session.method == Method::Profile.word() {
+            return Ok(session);
+        }
+        self.store
+            .write(tenant, move |tx| {
+                let Some(person) = people::by_id(tx, tenant, session.person_id)? else {
+                    return Err(refuse("this account does not exist"));
+                };
+                let request = EnrollmentRequest {
+                    entry: Entry::Account,
+                    platform: Some(platform.into()),
+                    os_version: None,
+                    owner: None,
+                    category: None,
+                    correlation: Uuid::nil(),
+                };
+                let profile = deciding_profile(tx, tenant, &person, Some(platform))?;
+                let (method, owner) = match rule(profile.as_ref(), &request) {
+                    Ruling::Enroll(method, owner) => (method, owner),
+                    Ruling::Refuse(_, reason) => return Err(refuse(reason)),
+                    Ruling::AskOwner | Ruling::UseAccount => return Ok(session.clone()),
+                };
+                let session = EnrollmentSession {
+                    method: method.word().into(),
+                    owner_type: owner.word().into(),
+                    enrollment_type: method.enrollment_type().into(),
+                    profile_id: profile.as_ref().map(|profile| profile.id),
+                    profile_name: profile.map(|profile| profile.name),
+                    platform: platform.into(),
+                    ..session.clone()
+                };
+                match enrollment_sessions::agree(tx, tenant, &session)? {
+                    true => Ok(session),
+                    false => Err(refuse("this enrollment is over: start again")),
+                }
+            })
+            .await
+    }
+}
+
 enum Done {
     Session(Box<EnrollmentSession>),
     AskOwner,

@@ -4,7 +4,10 @@ use axum::{
     body::Body,
     http::{Request, StatusCode, header},
 };
-use muster_apple::{CheckIn, CommandResult, Dictionary, EnrollmentIds, Status, check_in::Authenticate};
+use muster_apple::{
+    CheckIn, CommandResult, Dictionary, EnrollmentIds, Status,
+    check_in::{Authenticate, TokenUpdate},
+};
 use muster_pki::{Digest, Name, Usage, cms::SignRequest};
 
 use crate::kit::{Phone, Proof, Site, certificate, command};
@@ -236,4 +239,47 @@ async fn no_refusal_on_a_device_route_is_a_401() {
     let unknown = CheckIn::Authenticate(Authenticate { ids: EnrollmentIds::device("?"), ..Default::default() });
     assert_eq!(phone.check_in(&site, unknown).await.status, StatusCode::BAD_REQUEST);
     let _ = command;
+}
+
+#[tokio::test]
+async fn e11_a_device_does_not_make_users_without_end() {
+    let site = Site::new().await;
+    let mac = site.enrolled(site.person("grace@example.org").await, "UDID-1").await;
+    let login = async |n: u32| {
+        let ids = EnrollmentIds {
+            user_id: Some(format!("11111111-2222-3333-4444-{n:012}")),
+            user_short_name: Some(format!("user{n}")),
+            ..mac.ids.clone()
+        };
+        let update = CheckIn::TokenUpdate(TokenUpdate {
+            ids,
+            topic: mac.profile.mdm.topic.clone(),
+            token: vec![8; 32],
+            push_magic: format!("user-{n}"),
+            unlock_token: None,
+            awaiting_configuration: None,
+        });
+        mac.check_in(&site, update).await.status
+    };
+    for n in 0..100 {
+        assert_eq!(login(n).await, StatusCode::OK);
+    }
+    assert_eq!(login(100).await, StatusCode::BAD_REQUEST);
+    assert_eq!(site.alerts().await, ["tooManyUsers"]);
+    assert_eq!(login(7).await, StatusCode::OK, "those it has go on");
+}
+
+#[tokio::test]
+async fn the_session_of_a_device_that_left_is_over() {
+    use muster_storage::enrollment_sessions;
+    let site = Site::new().await;
+    let phone = site.enrolled(site.person("grace@example.org").await, "UDID-1").await;
+    let (tenant, device) = (site.actor.tenant, crate::lifecycle::device_of(&site, "UDID-1").await);
+    let state = async || {
+        let session = site.test.store.read(tenant, move |tx| enrollment_sessions::of_device(tx, tenant, device)).await;
+        session.unwrap().unwrap().state
+    };
+    assert_eq!(state().await, "bound");
+    assert_eq!(phone.check_out(&site).await.status, StatusCode::OK);
+    assert_eq!(state().await, "closed", "so that it is pruned");
 }

@@ -33,7 +33,7 @@ fn raw_profile(name: &str) -> Vec<u8> {
     })
 }
 
-async fn device_of(site: &Site, udid: &str) -> uuid::Uuid {
+pub(crate) async fn device_of(site: &Site, udid: &str) -> uuid::Uuid {
     site.test.device_ids_by_udid(site.actor.tenant, udid).await[0]
 }
 
