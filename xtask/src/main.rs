@@ -17,6 +17,7 @@ cargo xtask test [--quick]                    the whole gate: format, lints, tid
 cargo xtask pg [COMMAND ...]                  a throw-away PostgreSQL; runs COMMAND with the tests' variables set
 cargo xtask faults [--kills N]                kills the server and PostgreSQL under load, checks what must hold
 cargo xtask bench checkin [--history 0,1000000]   what check-ins and commands cost, on both engines
+cargo xtask bench memory                      what the server holds with 10,000 devices and 500 connections
 cargo xtask bench list [--devices N]          what pages of the device list cost
 cargo xtask tidy                              crate graph, module docs, file sizes, banned words
 cargo xtask openapi                           docs/openapi.json from the route table, the registry and the types

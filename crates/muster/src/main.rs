@@ -6,6 +6,11 @@ use muster::{
     commands, logging, process, serve,
 };
 
+/// The system's allocator keeps the large blocks of password hashing, one for each thread that ever did
+/// it, and the server six times its size.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     let cli = Cli::parse();
     if let Err(error) = process::keep_memory_private() {
