@@ -139,6 +139,7 @@ pub async fn restore(from: &Path, common: Common) -> anyhow::Result<()> {
     anyhow::ensure!(config.database.url.is_none(), "PostgreSQL is restored with its own tools: pg_restore");
     std::fs::create_dir_all(config.data()?)?;
     let (database, from) = (config.data()?.join("muster.db"), from.to_owned());
+    anyhow::ensure!(!database.exists(), "{} is there; a backup goes into an empty folder", database.display());
     let copied = tokio::task::spawn_blocking(move || muster_storage::backup::restore(&from, &database)).await??;
     println!("{} bytes at schema step {}; put the key file of that server beside it", copied.bytes, copied.schema);
     Ok(())

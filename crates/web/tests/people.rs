@@ -120,6 +120,12 @@ async fn an_import_previews_names_wrong_rows_and_takes_the_others() {
     assert_eq!((&preview["created"], &preview["failed"]), (&json!(1), &json!(2)), "{preview}");
     assert_eq!(preview["errors"][0]["line"], json!(3));
     assert_eq!(preview["errors"][1]["column"], json!("displayName"));
+    // Windows ends lines with two characters and begins files with a mark; the lines are the same.
+    let windows = format!("\u{feff}{}", file.replace('\n', "\r\n"));
+    let (_, same) = site.call(Method::POST, path, "text/csv", windows).await;
+    assert_eq!((&same["errors"], &same["changes"]), (&preview["errors"], &preview["changes"]));
+    let (status, nul) = site.call(Method::POST, path, "text/csv", file.replace("Eve", "E\0e")).await;
+    assert_eq!(status, StatusCode::BAD_REQUEST, "{nul}");
     assert_eq!(site.json(Method::GET, "/v1.0/users/ada@example.org", Value::Null).await.0, StatusCode::NOT_FOUND);
     let (_, done) = site.call(Method::POST, "/muster/v1/imports/users?commit=true", "text/csv", file.into()).await;
     assert_eq!((&done["created"], &done["committed"]), (&json!(1), &json!(true)), "{done}");

@@ -121,7 +121,8 @@ fn write_demo_file(folder: &Path, stage: &Stage, scenery: &scenery::Scenery) -> 
 fn say(stage: &Stage, scenery: &scenery::Scenery, file: &Path, devices: usize) {
     println!("\nMuster runs with {devices} simulated devices that enroll now.\n");
     println!("  Enrollment   {}/enroll", stage.addresses.public);
-    println!("  Console, API {}", stage.addresses.admin);
+    println!("  Sign-in      {}/signin", stage.addresses.admin);
+    println!("  API          {}/v1.0, /beta, /muster/v1 (openapi.json)", stage.addresses.admin);
     println!("  All of this  {}\n", file.display());
     for operator in &scenery.operators {
         println!(
@@ -135,4 +136,5 @@ fn say(stage: &Stage, scenery: &scenery::Scenery, file: &Path, devices: usize) {
     println!("\n  curl --cacert {}/ca.pem \\", file.parent().unwrap_or(Path::new(".")).display());
     println!("    -H 'Authorization: Bearer {}' \\", scenery.token);
     println!("    '{}/v1.0/deviceManagement/managedDevices?$top=5&$count=true'\n", stage.addresses.admin);
+    println!("  The Macs of the company may be wiped once a second operator agrees; phones only by their people.\n");
 }

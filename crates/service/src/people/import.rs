@@ -133,6 +133,9 @@ impl Report {
 
 fn read(kind: ImportKind, text: &str) -> Result<Vec<Line>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.contains('\0') {
+        return Err(Error::bad_request("the file contains the character U+0000; save it as plain UTF-8 text"));
+    }
     let first = text.lines().next().unwrap_or_default();
     let delimiter = if first.contains(';') && !first.contains(',') { b';' } else { b',' };
     let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text.as_bytes());
@@ -159,6 +162,7 @@ fn read(kind: ImportKind, text: &str) -> Result<Vec<Line>> {
         return Err(Error::bad_request(format!("the column {missing} is needed")));
     }
     let mut lines = Vec::new();
+    let (mut counted, mut line) = (0, 1);
     for record in reader.records() {
         let record = record.map_err(unreadable)?;
         if record.iter().all(|cell| cell.trim().is_empty()) {
@@ -167,7 +171,11 @@ fn read(kind: ImportKind, text: &str) -> Result<Vec<Line>> {
         if lines.len() == MOST_ROWS {
             return Err(Error::bad_request(format!("a file has at most {MOST_ROWS} rows; split it")));
         }
-        let line = record.position().map_or(0, csv::Position::line);
+        // Counted here: behind CRLF the reader's own number is that of the line before.
+        let begin = record.position().map_or(counted, |at| usize::try_from(at.byte()).unwrap_or(counted));
+        let ends = text.as_bytes()[begin..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        line += text.as_bytes()[counted..begin + ends].iter().filter(|byte| **byte == b'\n').count() as u64;
+        counted = begin + ends;
         let cells = columns.iter().zip(record.iter()).map(|(column, cell)| ((*column).to_owned(), cell.to_owned()));
         let extra = record.len() > columns.len();
         let mut row = Line { line, cells: cells.collect() };
