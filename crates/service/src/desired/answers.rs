@@ -1,6 +1,7 @@
 //! What a device says about an item: settled at a version, well or as an error.
 
 use muster_apple::{CommandResult, Status};
+use muster_domain::facts::Query;
 use muster_storage::{
     self as storage, Tx, device_states, enrollments,
     items::{self, Item},
@@ -64,7 +65,13 @@ pub fn item_answered(
             item.retry_at = None;
             settle_certificates(tx, tenant, &item, now)?;
         }
-        Status::Error | Status::CommandFormatError => settle_error(&mut item, &order, result, now),
+        Status::Error | Status::CommandFormatError => {
+            settle_error(&mut item, &order, result, now);
+            // A profile that is gone cannot be removed either: what is there tells.
+            if order.version.is_none() {
+                crate::inventory::ask_now(tx, tenant, enrollment, Query::ProfileList, now)?;
+            }
+        }
     }
     item.command_id = None;
     item.changed_at = now;

@@ -62,6 +62,18 @@ pub fn refresh(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, now: i64) -> sto
     device_states::mark_dirty(tx, tenant, enrollment)
 }
 
+/// Makes one query of a channel due.
+pub(crate) fn ask_now(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, kind: Query, now: i64) -> storage::Result<()> {
+    for mut query in facts::queries(tx, tenant, enrollment)? {
+        if query.kind == kind.word() && query.due_at > now {
+            query.due_at = now;
+            facts::put_query(tx, tenant, enrollment, &query)?;
+            device_states::mark_dirty(tx, tenant, enrollment)?;
+        }
+    }
+    Ok(())
+}
+
 /// Queues the queries that are due; called while a channel is computed.
 pub(crate) fn ask_due(
     tx: &mut dyn Tx,

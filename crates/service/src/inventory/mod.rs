@@ -15,5 +15,5 @@ mod tests;
 
 pub use answers::answered;
 pub use ask::{DUE, enrolled, refresh};
-pub(crate) use ask::{ask_due, render};
+pub(crate) use ask::{ask_due, ask_now, render};
 pub use ownership::made_personal;

@@ -238,3 +238,28 @@ async fn a_profile_of_ours_that_nobody_wants_is_taken_off() {
     let (tenant, enrollment) = (fleet.tenant, fleet.enrollment);
     assert!(fleet.write(move |tx| items::of_enrollment(tx, tenant, enrollment)).await.is_empty());
 }
+
+#[tokio::test]
+async fn a_removal_that_fails_is_settled_by_what_is_there() {
+    let fleet = Fleet::new().await;
+    begin(&fleet).await;
+    for query in ["DeviceInformation", "SecurityInfo", "ProfileList", "InstalledApplicationList", "CertificateList"] {
+        answer(&fleet, query, Default::default()).await;
+    }
+    let body = json!({ "passcodeRequired": true });
+    let document = fleet.assign("iosGeneralDeviceConfiguration", body, "allDevices", None).await;
+    fleet.compute().await;
+    let (command, _) = fleet.next().await.unwrap();
+    fleet.answer(&command, Status::Acknowledged).await;
+    fleet.unassign(document).await;
+    fleet.compute().await;
+    let (command, request) = fleet.next().await.unwrap();
+    assert_eq!(request.request_type, "RemoveProfile");
+    // The person took it off already: there is nothing to remove.
+    fleet.answer(&command, Status::Error).await;
+    fleet.compute().await;
+    answer(&fleet, "ProfileList", dict! { "ProfileList" => Plist::Array(vec![]) }).await;
+    fleet.compute().await;
+    assert_eq!(fleet.state_of(document).await, None);
+    assert_eq!(fleet.queue().await.len(), 0, "and nothing is tried again");
+}
