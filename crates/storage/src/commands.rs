@@ -7,7 +7,10 @@
 
 use uuid::Uuid;
 
-use crate::{Error, Result, Row, Tx, TxExt, args};
+use crate::{
+    Error, Result, Row, Tx, TxExt, Value, args,
+    dialect::{many, write_rows},
+};
 
 /// Commands that may wait for one enrollment (threats E11).
 pub const PENDING_LIMIT: i64 = 10_000;
@@ -159,28 +162,52 @@ pub fn enqueue(tx: &mut dyn Tx, tenant: Uuid, new: &NewCommand) -> Result<()> {
     if count(tx, tenant, new.enrollment)? >= PENDING_LIMIT {
         return Err(Error::Constraint("command_pending_limit".into()));
     }
-    tx.execute(
+    enqueue_all(tx, tenant, std::slice::from_ref(new))
+}
+
+/// Puts commands into queues in which their caller knows that there is room.
+pub fn enqueue_all(tx: &mut dyn Tx, tenant: Uuid, new: &[NewCommand]) -> Result<()> {
+    let rows: Vec<Vec<Value>> = new
+        .iter()
+        .map(|new| {
+            args![
+                new.enrollment,
+                new.id,
+                new.device,
+                &new.request_type,
+                &new.payload,
+                &new.origin,
+                new.action,
+                new.destructive,
+                new.priority,
+                if new.held { "held" } else { "queued" },
+                new.not_before,
+                new.expires_at,
+                new.now,
+            ]
+            .to_vec()
+        })
+        .collect();
+    write_rows(
+        tx,
+        tenant,
         "insert into command (tenant_id, enrollment_id, id, device_id, request_type, payload, origin, action_id,
                               destructive, priority, state, not_before, expires_at, created_at)
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-        args![
-            tenant,
-            new.enrollment,
-            new.id,
-            new.device,
-            &new.request_type,
-            &new.payload,
-            &new.origin,
-            new.action,
-            new.destructive,
-            new.priority,
-            if new.held { "held" } else { "queued" },
-            new.not_before,
-            new.expires_at,
-            new.now,
-        ],
-    )?;
-    Ok(())
+        &rows,
+    )
+}
+
+/// Which of these channels have more than `limit` commands waiting.
+pub fn fuller_than(tx: &mut dyn Tx, tenant: Uuid, enrollments: &[Uuid], limit: i64) -> Result<Vec<Uuid>> {
+    let (sql, args) = many(
+        "select enrollment_id, count(*) from command where tenant_id = $1 and enrollment_id in ($2 /* more */) \
+         group by enrollment_id",
+        tenant,
+        enrollments,
+    );
+    let counted = tx.all(&sql, &args, |row| Ok((row.id(0)?, row.int(1)?)))?;
+    Ok(counted.into_iter().filter(|(_, count)| *count > limit).map(|(enrollment, _)| enrollment).collect())
 }
 
 /// How many commands wait for an enrollment, counted up to [`PENDING_LIMIT`].

@@ -6,7 +6,10 @@
 
 use uuid::Uuid;
 
-use crate::{Result, Row, Tx, TxExt, args};
+use crate::{
+    Result, Row, Tx, TxExt, Value, args,
+    dialect::{many, write_rows},
+};
 
 /// State of one enrollment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,15 +59,17 @@ pub fn by_enrollment(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<
     )
 }
 
-/// The state of an enrollment, locked until the transaction ends: whoever computes takes this first,
+/// The states of these enrollments, locked until the transaction ends: whoever computes takes them first,
 /// so that two computations of one enrollment follow one another.
-pub fn lock(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<Option<DeviceState>> {
-    tx.one(
+pub fn lock(tx: &mut dyn Tx, tenant: Uuid, enrollments: &[Uuid]) -> Result<Vec<DeviceState>> {
+    let (sql, args) = many(
         "select enrollment_id, dirty_seq, computed_seq, desired_hash, reported_hash, declarations_token, computed_at
-           from device_state where tenant_id = $1 and enrollment_id = $2 /* for update */",
-        args![tenant, enrollment],
-        state,
-    )
+           from device_state where tenant_id = $1 and enrollment_id in ($2 /* more */)
+          order by enrollment_id /* for update */",
+        tenant,
+        enrollments,
+    );
+    tx.all(&sql, &args, state)
 }
 
 /// Marks one enrollment, making its row where there is none.
@@ -74,6 +79,19 @@ pub fn mark_dirty(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<()>
          on conflict (tenant_id, enrollment_id) do update set dirty_seq = device_state.dirty_seq + 1",
         args![tenant, enrollment],
     )?;
+    Ok(())
+}
+
+/// Marks the enrollments of these devices.
+pub fn mark_devices_dirty(tx: &mut dyn Tx, tenant: Uuid, devices: &[Uuid]) -> Result<()> {
+    let (sql, args) = many(
+        "insert into device_state (tenant_id, enrollment_id)
+         select tenant_id, id from enrollment where tenant_id = $1 and device_id in ($2 /* more */) order by id
+         on conflict (tenant_id, enrollment_id) do update set dirty_seq = device_state.dirty_seq + 1",
+        tenant,
+        devices,
+    );
+    tx.execute(&sql, &args)?;
     Ok(())
 }
 
@@ -126,23 +144,53 @@ pub fn dirty(tx: &mut dyn Tx, tenant: Uuid, after: Option<Uuid>, limit: i64) -> 
     )
 }
 
-/// Stores a computed desired state for the mark `seq` that was read before it; a later mark stays.
-pub fn set_desired(
-    tx: &mut dyn Tx,
-    tenant: Uuid,
-    enrollment: Uuid,
-    seq: i64,
-    desired_hash: &[u8],
-    declarations_token: Option<&str>,
-    now: i64,
-) -> Result<bool> {
-    let changed = tx.execute(
-        "update device_state
-            set computed_seq = $3, desired_hash = $4, declarations_token = $5, computed_at = $6
-          where tenant_id = $1 and enrollment_id = $2 and computed_seq <= $3",
-        args![tenant, enrollment, seq, desired_hash, declarations_token, now],
-    )?;
-    Ok(changed > 0)
+/// What a computation of one enrollment came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Computed {
+    /// The enrollment.
+    pub enrollment: Uuid,
+    /// The mark that was read before; a later one stays.
+    pub seq: i64,
+    /// See [`DeviceState::desired_hash`].
+    pub desired_hash: Vec<u8>,
+    /// See [`DeviceState::reported_hash`].
+    pub reported_hash: Vec<u8>,
+    /// See [`DeviceState::declarations_token`].
+    pub declarations_token: Option<String>,
+    /// Unix ms.
+    pub at: i64,
+}
+
+/// Stores computed states.
+pub fn set_computed(tx: &mut dyn Tx, tenant: Uuid, computed: &[Computed]) -> Result<()> {
+    let rows: Vec<Vec<Value>> = computed
+        .iter()
+        .map(|one| {
+            args![
+                one.enrollment,
+                one.seq,
+                one.seq,
+                &one.desired_hash,
+                &one.reported_hash,
+                one.declarations_token.as_deref(),
+                one.at
+            ]
+            .to_vec()
+        })
+        .collect();
+    write_rows(
+        tx,
+        tenant,
+        "insert into device_state (tenant_id, enrollment_id, dirty_seq, computed_seq, desired_hash, reported_hash,
+                declarations_token, computed_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)
+         on conflict (tenant_id, enrollment_id) do update set
+            computed_seq = excluded.computed_seq, desired_hash = excluded.desired_hash,
+            reported_hash = excluded.reported_hash, declarations_token = excluded.declarations_token,
+            computed_at = excluded.computed_at
+          where device_state.computed_seq <= excluded.computed_seq",
+        &rows,
+    )
 }
 
 /// Stores the reported state.

@@ -5,8 +5,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use crate::migrate::is_server_wide;
-use crate::{Dialect, Error, Scope, Value};
+use crate::{Dialect, Error, Scope, Tx, Value};
 
 /// A statement as one engine takes it, and what the scope check needs to know of it.
 #[derive(Debug)]
@@ -179,6 +181,41 @@ fn engine_words(dialect: Dialect, sql: &str) -> String {
 /// `$from, $from+1, ...`, for `in (...)` lists and rows of values.
 pub fn placeholders(from: usize, count: usize) -> String {
     (from..from + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
+}
+
+/// Lengths of a list of ids or rows in one statement, so that few statements are prepared.
+const LENGTHS: [usize; 5] = [500, 100, 50, 10, 1];
+
+/// A statement on one id, `... in ($2 /* more */) ...`, on many: its text and its parameters, the tenant
+/// first. The list is filled up with its last id to one of few lengths, which changes nothing.
+pub(crate) fn many(sql: &str, tenant: Uuid, ids: &[Uuid]) -> (String, Vec<Value>) {
+    let length = LENGTHS.into_iter().rev().find(|length| *length >= ids.len()).unwrap_or(ids.len());
+    let mut args = vec![Value::Id(tenant)];
+    args.extend(ids.iter().copied().map(Value::Id));
+    args.resize(length + 1, ids.last().copied().map_or(Value::Null, Value::Id));
+    (sql.replace("$2 /* more */", &placeholders(2, length)), args)
+}
+
+/// Writes many rows by a statement that writes one, `... values ($1, $2, ...) ...` with the tenant as `$1`;
+/// a row here is what stands behind the tenant.
+pub(crate) fn write_rows(tx: &mut dyn Tx, tenant: Uuid, sql: &str, rows: &[Vec<Value>]) -> crate::Result<()> {
+    const VALUES: &str = "values (";
+    let Some(start) = sql.find(VALUES).map(|at| at + VALUES.len() - 1) else {
+        return Err(Error::Engine(format!("a statement without values: {sql}")));
+    };
+    let end = sql[start..].find(')').map_or(sql.len(), |at| start + at + 1);
+    let mut rest = rows;
+    while let Some(width) = rest.first().map(Vec::len) {
+        // As many values as SQLite and PostgreSQL both take.
+        let count = LENGTHS.into_iter().find(|count| *count <= rest.len() && count * width < 30_000).unwrap_or(1);
+        let (now, later) = rest.split_at(count);
+        let texts: Vec<String> =
+            (0..count).map(|row| format!("($1, {})", placeholders(2 + row * width, width))).collect();
+        let args: Vec<Value> = std::iter::once(Value::Id(tenant)).chain(now.iter().flatten().cloned()).collect();
+        tx.execute(&format!("{}{}{}", &sql[..start], texts.join(", "), &sql[end..]), &args)?;
+        rest = later;
+    }
+    Ok(())
 }
 
 /// A pattern for `like $n escape '\'` that matches texts containing `part`. Texts compare byte by

@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use crate::{Result, Row, Tx, TxExt, args};
+use crate::{Result, Row, Tx, TxExt, args, dialect::many};
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -222,22 +222,35 @@ pub struct InventoryQuery {
     pub due_at: i64,
 }
 
+fn query(row: &dyn Row) -> Result<InventoryQuery> {
+    Ok(InventoryQuery {
+        kind: row.text(0)?,
+        command_id: row.opt_id(1)?,
+        asked_at: row.opt_int(2)?,
+        answered_at: row.opt_int(3)?,
+        due_at: row.int(4)?,
+    })
+}
+
 /// Queries of a channel.
 pub fn queries(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<Vec<InventoryQuery>> {
     tx.all(
         "select kind, command_id, asked_at, answered_at, due_at from inventory_query \
          where tenant_id = $1 and enrollment_id = $2 order by kind",
         args![tenant, enrollment],
-        |row| {
-            Ok(InventoryQuery {
-                kind: row.text(0)?,
-                command_id: row.opt_id(1)?,
-                asked_at: row.opt_int(2)?,
-                answered_at: row.opt_int(3)?,
-                due_at: row.int(4)?,
-            })
-        },
+        query,
     )
+}
+
+/// Queries of these channels, each with its channel.
+pub fn queries_of(tx: &mut dyn Tx, tenant: Uuid, enrollments: &[Uuid]) -> Result<Vec<(Uuid, InventoryQuery)>> {
+    let (sql, args) = many(
+        "select kind, command_id, asked_at, answered_at, due_at, enrollment_id from inventory_query \
+         where tenant_id = $1 and enrollment_id in ($2 /* more */) order by enrollment_id, kind",
+        tenant,
+        enrollments,
+    );
+    tx.all(&sql, &args, |row| Ok((row.id(5)?, query(row)?)))
 }
 
 /// Writes a query.

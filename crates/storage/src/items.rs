@@ -3,7 +3,10 @@
 use muster_domain::reconcile::Have;
 use uuid::Uuid;
 
-use crate::{Result, Row, Tx, TxExt, args};
+use crate::{
+    Result, Row, Tx, TxExt, Value, args,
+    dialect::{many, write_rows},
+};
 
 /// State of a document on a channel, in Graph's sense.
 pub mod state {
@@ -96,6 +99,16 @@ pub fn of_enrollment(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<
     )
 }
 
+/// All items of these channels, channel by channel.
+pub fn of_enrollments(tx: &mut dyn Tx, tenant: Uuid, enrollments: &[Uuid]) -> Result<Vec<Item>> {
+    let sql = format!(
+        "select {COLUMNS} from item where tenant_id = $1 and enrollment_id in ($2 /* more */)
+          order by enrollment_id, item_key"
+    );
+    let (sql, args) = many(&sql, tenant, enrollments);
+    tx.all(&sql, &args, read)
+}
+
 /// One item.
 pub fn by_key(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, key: &str) -> Result<Option<Item>> {
     tx.one(
@@ -116,7 +129,36 @@ pub fn by_command(tx: &mut dyn Tx, tenant: Uuid, command: Uuid) -> Result<Option
 
 /// Writes an item.
 pub fn put(tx: &mut dyn Tx, tenant: Uuid, item: &Item) -> Result<()> {
-    tx.execute(
+    put_all(tx, tenant, std::slice::from_ref(item))
+}
+
+/// Writes items.
+pub fn put_all(tx: &mut dyn Tx, tenant: Uuid, items: &[Item]) -> Result<()> {
+    let rows: Vec<Vec<Value>> = items
+        .iter()
+        .map(|item| {
+            args![
+                item.enrollment_id,
+                &item.key,
+                &item.kind,
+                item.document_kind.as_deref(),
+                item.document_id,
+                item.desired_version.clone(),
+                item.reported_version.clone(),
+                &item.content,
+                &item.state,
+                item.error.as_deref(),
+                item.command_id,
+                item.attempts,
+                item.retry_at,
+                item.changed_at
+            ]
+            .to_vec()
+        })
+        .collect();
+    write_rows(
+        tx,
+        tenant,
         "insert into item (tenant_id, enrollment_id, item_key, kind, document_kind, document_id, desired_version, \
             reported_version, content, state, error, command_id, attempts, retry_at, changed_at) \
          values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
@@ -126,25 +168,8 @@ pub fn put(tx: &mut dyn Tx, tenant: Uuid, item: &Item) -> Result<()> {
             content = excluded.content, state = excluded.state, error = excluded.error, \
             command_id = excluded.command_id, attempts = excluded.attempts, retry_at = excluded.retry_at, \
             changed_at = excluded.changed_at",
-        args![
-            tenant,
-            item.enrollment_id,
-            &item.key,
-            &item.kind,
-            item.document_kind.as_deref(),
-            item.document_id,
-            item.desired_version.clone(),
-            item.reported_version.clone(),
-            &item.content,
-            &item.state,
-            item.error.as_deref(),
-            item.command_id,
-            item.attempts,
-            item.retry_at,
-            item.changed_at
-        ],
-    )?;
-    Ok(())
+        &rows,
+    )
 }
 
 /// Drops an item.

@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use crate::{Result, Row, Tx, TxExt, args};
+use crate::{Result, Row, Tx, TxExt, Value, args, dialect::write_rows};
 
 /// A job to enqueue.
 #[derive(Clone, Debug)]
@@ -62,16 +62,26 @@ fn job(row: &dyn Row) -> Result<Job> {
 
 /// Enqueues a job, or folds it into the one that waits under the same key.
 pub fn enqueue(tx: &mut dyn Tx, new: &NewJob<'_>) -> Result<()> {
-    tx.execute(
-        "insert into job (id, tenant_id, kind, coalesce_key, payload, run_at, created_at)
+    enqueue_all(tx, new.tenant, std::slice::from_ref(new))
+}
+
+/// Enqueues jobs of one tenant, each under a key of its own.
+pub fn enqueue_all(tx: &mut dyn Tx, tenant: Uuid, new: &[NewJob<'_>]) -> Result<()> {
+    let rows: Vec<Vec<Value>> = new
+        .iter()
+        .map(|new| args![new.id, new.kind, new.coalesce_key, new.payload, new.run_at, new.now].to_vec())
+        .collect();
+    write_rows(
+        tx,
+        tenant,
+        "insert into job (tenant_id, id, kind, coalesce_key, payload, run_at, created_at)
          values ($1, $2, $3, $4, $5, $6, $7)
          on conflict (tenant_id, kind, coalesce_key)
             where coalesce_key is not null and claim is null and set_aside_at is null
             do update set payload = excluded.payload,
                           run_at = case when excluded.run_at < job.run_at then excluded.run_at else job.run_at end",
-        args![new.id, new.tenant, new.kind, new.coalesce_key, new.payload, new.run_at, new.now],
-    )?;
-    Ok(())
+        &rows,
+    )
 }
 
 /// Jobs of a kind that wait for a later time run now: what held them up is gone.

@@ -6,7 +6,7 @@
 
 use uuid::Uuid;
 
-use crate::{Error, Result, Row, Tx, TxExt, args};
+use crate::{Error, Result, Row, Tx, TxExt, args, dialect::many};
 
 /// A kind of subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,15 +82,16 @@ pub fn due(tx: &mut dyn Tx, tenant: Uuid, after: Option<(Kind, Uuid)>, limit: i6
     )
 }
 
-/// The device and its person, those of them that are due.
-pub fn due_of(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, person: Option<Uuid>) -> Result<Vec<Due>> {
-    tx.all(
+/// Those of these people and devices that are due.
+pub fn due_of(tx: &mut dyn Tx, tenant: Uuid, subjects: &[Uuid]) -> Result<Vec<Due>> {
+    let (sql, args) = many(
         "select kind, id, due_seq, digest from rule_subject
-          where tenant_id = $1 and due_seq > done_seq
-            and ((kind = 'device' and id = $2) or (kind = 'user' and id = $3))",
-        args![tenant, device, person.unwrap_or(Uuid::nil())],
-        due_row,
-    )
+          where tenant_id = $1 and kind in ('device', 'user') and id in ($2 /* more */) and due_seq > done_seq
+          order by kind, id",
+        tenant,
+        subjects,
+    );
+    tx.all(&sql, &args, due_row)
 }
 
 /// Rules were evaluated for the mark that `due` names, on what `digest` is of.

@@ -4,7 +4,7 @@
 
 use uuid::Uuid;
 
-use crate::{Result, Row, Tx, TxExt, args};
+use crate::{Result, Row, Tx, TxExt, args, dialect::many};
 
 /// One exception.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +45,18 @@ pub fn of_device(tx: &mut dyn Tx, tenant: Uuid, device: Uuid) -> Result<Vec<Sett
         args![tenant, device],
         read,
     )
+}
+
+/// Exceptions of these devices, each with its device.
+pub fn of_devices(tx: &mut dyn Tx, tenant: Uuid, devices: &[Uuid]) -> Result<Vec<(Uuid, SettingState)>> {
+    let (sql, args) = many(
+        "select document_kind, document_id, setting, state, reason, sources, changed_at, device_id from setting_state \
+         where tenant_id = $1 and device_id in ($2 /* more */) \
+         order by device_id, document_kind, document_id, setting",
+        tenant,
+        devices,
+    );
+    tx.all(&sql, &args, |row| Ok((row.id(7)?, read(row)?)))
 }
 
 /// Writes an exception.

@@ -4,7 +4,7 @@
 use muster_domain::assignment::{Assignment, FilterMode, Intent, Target};
 use uuid::Uuid;
 
-use crate::{Error, Result, Tx, TxExt, args};
+use crate::{Error, Result, Tx, TxExt, args, dialect::many};
 
 /// One channel with its device and user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +86,12 @@ impl Subject {
 
 /// The subject behind a channel.
 pub fn of_enrollment(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<Option<Subject>> {
-    tx.one(
+    Ok(of_enrollments(tx, tenant, &[enrollment])?.pop())
+}
+
+/// The subjects behind these channels.
+pub fn of_enrollments(tx: &mut dyn Tx, tenant: Uuid, enrollments: &[Uuid]) -> Result<Vec<Subject>> {
+    let (sql, args) = many(
         "select e.id, e.channel, e.state, d.id, d.directory_id, d.azure_ad_device_id, d.platform, \
             coalesce(d.os_version, e.os_version), d.is_supervised, d.enrollment_type, d.owner_type, d.name, \
             d.serial_number, d.udid, d.imei, p.id, p.licensed, p.account_enabled, p.user_principal_name, p.mail, \
@@ -94,34 +99,35 @@ pub fn of_enrollment(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid) -> Result<
          from enrollment e \
          join device d on d.tenant_id = $1 and d.id = e.device_id \
          left join person p on p.tenant_id = $1 and p.id = d.person_id and p.deleted_at is null \
-         where e.tenant_id = $1 and e.id = $2",
-        args![tenant, enrollment],
-        |row| {
-            Ok(Subject {
-                enrollment_id: row.id(0)?,
-                channel: row.text(1)?,
-                state: row.text(2)?,
-                device_id: row.id(3)?,
-                directory_id: row.id(4)?,
-                azure_ad_device_id: row.id(5)?,
-                platform: row.text(6)?,
-                os_version: row.opt_text(7)?,
-                is_supervised: row.bool(8)?,
-                enrollment_type: row.text(9)?,
-                owner_type: row.text(10)?,
-                device_name: row.text(11)?,
-                serial_number: row.opt_text(12)?,
-                udid: row.opt_text(13)?,
-                imei: row.opt_text(14)?,
-                person_id: row.opt_id(15)?,
-                licensed_user: row.opt_bool(16)?.unwrap_or(false) && row.opt_bool(17)?.unwrap_or(false),
-                user_principal_name: row.opt_text(18)?,
-                mail: row.opt_text(19)?,
-                display_name: row.opt_text(20)?,
-                device_state: row.text(21)?,
-            })
-        },
-    )
+         where e.tenant_id = $1 and e.id in ($2 /* more */) order by e.id",
+        tenant,
+        enrollments,
+    );
+    tx.all(&sql, &args, |row| {
+        Ok(Subject {
+            enrollment_id: row.id(0)?,
+            channel: row.text(1)?,
+            state: row.text(2)?,
+            device_id: row.id(3)?,
+            directory_id: row.id(4)?,
+            azure_ad_device_id: row.id(5)?,
+            platform: row.text(6)?,
+            os_version: row.opt_text(7)?,
+            is_supervised: row.bool(8)?,
+            enrollment_type: row.text(9)?,
+            owner_type: row.text(10)?,
+            device_name: row.text(11)?,
+            serial_number: row.opt_text(12)?,
+            udid: row.opt_text(13)?,
+            imei: row.opt_text(14)?,
+            person_id: row.opt_id(15)?,
+            licensed_user: row.opt_bool(16)?.unwrap_or(false) && row.opt_bool(17)?.unwrap_or(false),
+            user_principal_name: row.opt_text(18)?,
+            mail: row.opt_text(19)?,
+            display_name: row.opt_text(20)?,
+            device_state: row.text(21)?,
+        })
+    })
 }
 
 /// Every assignment of a collection, with its document.

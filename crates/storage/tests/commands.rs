@@ -50,6 +50,17 @@ async fn answer(store: &TestStore, tenant: Uuid, enrollment: Uuid, id: Uuid, end
     store.write(tenant, move |tx| commands::finish(tx, tenant, enrollment, id, ending, None, NOW)).await.unwrap()
 }
 
+fn computed(enrollment: Uuid, seq: i64, hash: u8) -> device_states::Computed {
+    device_states::Computed {
+        enrollment,
+        seq,
+        desired_hash: vec![hash],
+        reported_hash: vec![hash],
+        declarations_token: None,
+        at: NOW,
+    }
+}
+
 on_both_engines! {
     async fn a_command_comes_again_until_it_is_answered_and_its_answer_counts_once(store) {
         let (tenant, phone) = (tenant(store).await, testing::id());
@@ -165,26 +176,27 @@ on_both_engines! {
     }
 
     async fn a_change_during_a_computation_stays_dirty(store) {
-        let (tenant, phone) = (testing::id(), testing::id());
+        let (tenant, phone, other) = (testing::id(), testing::id(), testing::id());
         let mark = || store.write(tenant, move |tx| device_states::mark_dirty(tx, tenant, phone));
         let read = || store.read(tenant, move |tx| device_states::by_enrollment(tx, tenant, phone));
         mark().await.unwrap();
         let seq = read().await.unwrap().unwrap().dirty_seq;
         mark().await.unwrap();
-        let stored = store.write(tenant, move |tx| {
-            device_states::set_desired(tx, tenant, phone, seq, &[1], Some("token"), NOW)
-        }).await.unwrap();
-        assert!(stored);
+        let compute = |seq, hash: u8| store.write(tenant, move |tx| {
+            let both = [phone, other].map(|enrollment| computed(enrollment, seq, hash));
+            device_states::set_computed(tx, tenant, &both)
+        });
+        compute(seq, 1).await.unwrap();
         assert!(read().await.unwrap().unwrap().is_dirty());
-        store.write(tenant, move |tx| device_states::set_desired(tx, tenant, phone, seq + 1, &[2], None, NOW)).await.unwrap();
-        store.write(tenant, move |tx| device_states::set_reported(tx, tenant, phone, &[2])).await.unwrap();
+        compute(seq + 1, 2).await.unwrap();
         let state = read().await.unwrap().unwrap();
         assert!(!state.is_dirty());
         assert_eq!((state.desired_hash, state.reported_hash), (Some(vec![2]), Some(vec![2])));
-        let older = store.write(tenant, move |tx| {
-            device_states::set_desired(tx, tenant, phone, seq, &[1], None, NOW)
-        }).await.unwrap();
-        assert!(!older, "a slower computation of an older mark");
+        compute(seq, 1).await.unwrap();
+        let state = read().await.unwrap().unwrap();
+        assert_eq!(state.desired_hash, Some(vec![2]), "a slower computation of an older mark");
+        let locked = store.write(tenant, move |tx| device_states::lock(tx, tenant, &[phone, other])).await.unwrap();
+        assert_eq!(locked.iter().map(|state| state.computed_seq).collect::<Vec<_>>(), [seq + 1, seq + 1]);
     }
 
     async fn computations_of_one_channel_follow_one_another(store) {
@@ -195,11 +207,11 @@ on_both_engines! {
                 let store = store.store.clone();
                 tokio::spawn(async move {
                     store.write(tenant, move |tx| {
-                        let state = device_states::lock(tx, tenant, phone)?.unwrap();
+                        let state = device_states::lock(tx, tenant, &[phone])?.pop().unwrap();
                         if !state.is_dirty() {
                             return Ok::<_, Error>(false);
                         }
-                        device_states::set_desired(tx, tenant, phone, state.dirty_seq, &[1], None, NOW)
+                        device_states::set_computed(tx, tenant, &[computed(phone, state.dirty_seq, 1)]).map(|()| true)
                     }).await
                 })
             }).collect();
@@ -218,11 +230,11 @@ on_both_engines! {
         let (marking, is_marking) = std::sync::mpsc::sync_channel(8);
         let is_marking = std::sync::Mutex::new(is_marking);
         let computation = store.write(tenant, move |tx| {
-            let state = device_states::lock(tx, tenant, phone)?.unwrap();
+            let state = device_states::lock(tx, tenant, &[phone])?.pop().unwrap();
             locked.send_replace(true);
             // The mark is on its way to a row that this transaction holds.
             let _ = is_marking.lock().unwrap().recv();
-            device_states::set_desired(tx, tenant, phone, state.dirty_seq, &[1], None, NOW)
+            device_states::set_computed(tx, tenant, &[computed(phone, state.dirty_seq, 1)]).map(|()| true)
         });
         let change = async move {
             let mut is_locked = is_locked;
@@ -243,7 +255,7 @@ on_both_engines! {
         for enrollment in all.clone() {
             store.write(tenant, move |tx| {
                 device_states::mark_dirty(tx, tenant, enrollment)?;
-                device_states::set_desired(tx, tenant, enrollment, 1, &[1], None, NOW)
+                device_states::set_computed(tx, tenant, &[computed(enrollment, 1, 1)])
             }).await.unwrap();
         }
         let dirty = || store.read(tenant, move |tx| device_states::dirty(tx, tenant, None, 10));

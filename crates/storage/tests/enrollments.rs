@@ -130,7 +130,11 @@ on_both_engines! {
         store
             .write(tenant, move |tx| {
                 device_states::mark_dirty(tx, tenant, enrollment)?;
-                device_states::set_desired(tx, tenant, enrollment, 10, b"h", None, NOW)?;
+                let computed = device_states::Computed {
+                    enrollment, seq: 10, desired_hash: b"h".to_vec(), reported_hash: b"h".to_vec(),
+                    declarations_token: None, at: NOW,
+                };
+                device_states::set_computed(tx, tenant, &[computed])?;
                 let new = commands::NewCommand {
                     id: command, enrollment, device, request_type: "EraseDevice".into(), payload: "{}".into(),
                     origin: "action".into(), action: None, destructive: true, priority: 1, held: false,

@@ -112,7 +112,7 @@ on_both_engines! {
         let (id, person) = (phone.id, testing::id());
         let again = phone.clone();
         store.write(tenant, move |tx| devices::put(tx, tenant, &phone)).await.unwrap();
-        let read = store.read(tenant, move |tx| subjects::due_of(tx, tenant, id, Some(person))).await.unwrap();
+        let read = store.read(tenant, move |tx| subjects::due_of(tx, tenant, &[id, person])).await.unwrap();
         store.write(tenant, move |tx| devices::put(tx, tenant, &again)).await.unwrap();
         let stale = read[0].clone();
         store.write(tenant, move |tx| subjects::done(tx, tenant, &stale, b"old")).await.unwrap();

@@ -23,7 +23,7 @@ use super::{
     note::{self, Origin},
     push,
 };
-use crate::{Error, Ids, Result, Service, desired::compute::Run, settings::MINUTE};
+use crate::{Error, Ids, Result, Service, desired::batch, settings::MINUTE};
 
 /// Lower goes first.
 pub mod priority {
@@ -140,7 +140,7 @@ impl Service {
                     News::NotMade(command, why) => not_made(tx, &speaker, command, why, &mut ids, now)?,
                 }
                 if dirty {
-                    Run { tenant, enrollment, now, documents: &documents }.compute(tx, &mut ids)?;
+                    batch::compute(tx, tenant, &[enrollment], &documents, &mut ids, now)?;
                 }
                 hand_out(tx, &speaker, &mut ids, now)
             })

@@ -93,7 +93,7 @@ impl Service {
     async fn declared(&self, tenant: Uuid, enrollment: Uuid) -> Result<Declared> {
         self.store
             .read(tenant, move |tx| match subjects::of_enrollment(tx, tenant, enrollment)? {
-                Some(subject) => Ok(declared(tx, tenant, &subject)?),
+                Some(subject) => Ok(declared(&subject, items::of_enrollment(tx, tenant, enrollment)?.iter())),
                 None => Ok(Declared::default()),
             })
             .await
@@ -135,10 +135,11 @@ pub(super) fn synchronise(
 
 /// A device looks at its declarations when it is told to: queues that where they are others than those
 /// it was told of. Answers the token it is told of now, and how many commands were queued.
-pub(crate) fn tell(
+pub(crate) fn tell<'i>(
     tx: &mut dyn Tx,
     tenant: Uuid,
     subject: &Subject,
+    items: impl Iterator<Item = &'i items::Item>,
     told: Option<&str>,
     ids: &mut Ids,
     now: i64,
@@ -148,7 +149,7 @@ pub(crate) fn tell(
     {
         return Ok((None, 0));
     }
-    let token = declared(tx, tenant, subject)?.token();
+    let token = declared(subject, items).token();
     if told.is_none_or(|told| told == token) {
         return Ok((Some(token), 0));
     }
@@ -211,7 +212,7 @@ fn token(content: &str) -> String {
     muster_pki::sha256(content.as_bytes())[..16].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn declared(tx: &mut dyn Tx, tenant: Uuid, subject: &Subject) -> storage::Result<Declared> {
+fn declared<'i>(subject: &Subject, items: impl Iterator<Item = &'i items::Item>) -> Declared {
     let mut all = Declared::default();
     let mut configurations = Vec::new();
     let names = status_items(subject);
@@ -220,7 +221,7 @@ fn declared(tx: &mut dyn Tx, tenant: Uuid, subject: &Subject) -> storage::Result
         all.add("com.apple.configuration.management.status-subscriptions", SUBSCRIPTIONS, payload);
         configurations.push(SUBSCRIPTIONS.to_owned());
     }
-    for item in items::of_enrollment(tx, tenant, subject.enrollment_id)? {
+    for item in items {
         let Some(identifier) = item.key.strip_prefix(PREFIX) else { continue };
         if item.desired_version.is_none() {
             continue;
@@ -237,7 +238,7 @@ fn declared(tx: &mut dyn Tx, tenant: Uuid, subject: &Subject) -> storage::Result
         all.add(kind, identifier, payload.clone());
     }
     all.add("com.apple.activation.simple", ACTIVATION, simple_activation(&configurations));
-    Ok(all)
+    all
 }
 
 /// The status items that this channel's system knows.

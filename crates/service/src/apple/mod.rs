@@ -49,7 +49,7 @@ pub use check_in::{Contact, Reply};
 pub use commands::{priority, wake};
 pub use escrow::{BOOTSTRAP_TOKEN, FILE_VAULT_KEY, UNLOCK_TOKEN};
 pub use identity::DeviceCertificate;
-pub use push::{PUSH_JOB, Pushed, push_at, push_soon};
+pub use push::{PUSH_JOB, Pushed, push_all_soon, push_at, push_soon};
 pub use push_certificate_ends::PUSH_CERTIFICATE_ENDS;
 pub use renewal::RENEWAL_JOB;
 

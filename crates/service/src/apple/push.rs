@@ -27,6 +27,33 @@ pub fn push_soon(
     enqueue(tx, tenant, enrollment, ids, &enrollment.to_string(), now, now)
 }
 
+/// Asks the devices of these enrollments to connect, soon.
+pub fn push_all_soon(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    enrollments: &[Uuid],
+    ids: &mut Ids,
+    now: i64,
+) -> muster_storage::Result<()> {
+    let texts: Vec<(Uuid, String, String)> = enrollments
+        .iter()
+        .map(|enrollment| (ids.next(), enrollment.to_string(), json!({ "enrollment": enrollment }).to_string()))
+        .collect();
+    let jobs: Vec<jobs::NewJob<'_>> = texts
+        .iter()
+        .map(|(id, key, payload)| jobs::NewJob {
+            id: *id,
+            tenant,
+            kind: PUSH_JOB,
+            coalesce_key: Some(key),
+            payload,
+            run_at: now,
+            now,
+        })
+        .collect();
+    jobs::enqueue_all(tx, tenant, &jobs)
+}
+
 /// Asks the enrollment's device to connect at a later time, beside what is asked now. Of several
 /// later times the earliest counts.
 pub fn push_at(

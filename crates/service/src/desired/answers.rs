@@ -85,7 +85,7 @@ pub fn item_answered(
         let at = timers::due_at(tx, tenant, RETRY, enrollment)?.map_or(at, |set| set.min(at));
         timers::set(tx, tenant, RETRY, enrollment, at, "{}")?;
     }
-    let (_, reported) = hashes(&items::of_enrollment(tx, tenant, enrollment)?);
+    let (_, reported) = hashes(items::of_enrollment(tx, tenant, enrollment)?.iter());
     device_states::set_reported(tx, tenant, enrollment, &reported)?;
     Ok(())
 }

@@ -15,26 +15,31 @@ use muster_domain::{
     resolve::{Applied, Resolved, Withheld, enrollment_kind, resolve},
 };
 use muster_storage::{
-    self as storage, Tx, commands, device_states,
+    self as storage, Tx,
+    commands::{self, NewCommand},
+    device_states::{self, DeviceState},
     groups::{self, Member, MemberKind},
     items::{self, Item, state},
-    rule_subjects,
     setting_states::{self, SettingState},
-    subjects::{self, Subject, Traits},
+    subjects::{Subject, Traits},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{CONFIGURATIONS, documents::PreparedDocuments};
-use crate::{Ids, Result, apple::declarative, inventory, rules};
+use super::{
+    CONFIGURATIONS,
+    batch::{Known, Written},
+    documents::PreparedDocuments,
+};
+use crate::{Ids, apple::declarative, inventory, rules};
 
 /// Differences that one run sends at most; the channel stays dirty for the rest.
 const COMMANDS: usize = 64;
 
 /// Room that a run wants in the queue, for its differences and the inventory's queries.
-const ROOM: i64 = COMMANDS as i64 + 16;
+pub(super) const ROOM: i64 = COMMANDS as i64 + 16;
 
-/// One run.
+/// One run: one channel of a batch.
 pub(crate) struct Run<'a> {
     pub tenant: Uuid,
     pub enrollment: Uuid,
@@ -43,64 +48,65 @@ pub(crate) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Recomputes the channel's desired state where it is dirty, and queues the differences; answers how
-    /// many commands that made.
-    pub(crate) fn compute(&self, tx: &mut dyn Tx, ids: &mut Ids) -> Result<usize> {
-        let subject = subjects::of_enrollment(tx, self.tenant, self.enrollment)?;
-        let Some(subject) = subject.filter(|subject| subject.state == "enrolled") else { return Ok(0) };
-        // A device that has just enrolled, or changed, is in its groups before its policies are chosen.
-        let due = rule_subjects::due_of(tx, self.tenant, subject.device_id, subject.person_id)?;
-        rules::settle::settle(tx, self.tenant, &self.documents.rules, &due, ids, self.now)?;
-        let Some(marks) = device_states::lock(tx, self.tenant, self.enrollment)?.filter(|s| s.is_dirty()) else {
-            return Ok(0);
-        };
-        if commands::count(tx, self.tenant, self.enrollment)? > commands::PENDING_LIMIT - ROOM {
-            // The device has to fetch first; until then the channel stays dirty.
-            return Ok(0);
-        }
+    /// Computes; `marks` were read and locked before everything else. Answers how many commands that made.
+    pub(crate) fn compute(
+        &self,
+        tx: &mut dyn Tx,
+        subject: &Subject,
+        marks: &DeviceState,
+        known: &mut Known,
+        written: &mut Written,
+        ids: &mut Ids,
+    ) -> storage::Result<usize> {
         let resolved = match channel(&subject.traits()) {
-            Some(channel) => resolve(&self.applied(tx, &subject)?, &channel),
+            Some(channel) => resolve(&self.applied(tx, subject, known)?, &channel),
             None => Vec::new(),
         };
-        let (mut queued, all) = self.write_items(tx, &subject, &resolved, ids)?;
-        queued += inventory::ask_due(tx, self.tenant, &subject, ids, self.now)?;
-        self.write_exceptions(tx, &subject, &resolved)?;
+        let before: BTreeMap<String, Item> =
+            known.items(self.enrollment).into_iter().map(|item| (item.key.clone(), item)).collect();
+        let (items, mut queued, all) = self.write_items(tx, subject, &resolved, &before, written, ids)?;
+        let queries = known.queries(self.enrollment);
+        queued += inventory::ask_due(tx, self.tenant, subject, queries, &mut written.commands, ids, self.now)?;
+        self.write_exceptions(tx, subject, &resolved, &before, &items, known, written)?;
         let told = marks.declarations_token.as_deref();
-        let (token, told) = declarative::tell(tx, self.tenant, &subject, told, ids, self.now)?;
+        let (token, told) = declarative::tell(tx, self.tenant, subject, items.values(), told, ids, self.now)?;
         queued += told;
         if all {
-            let (desired, reported) = hashes(&items::of_enrollment(tx, self.tenant, self.enrollment)?);
-            let (tenant, enrollment, token) = (self.tenant, self.enrollment, token.as_deref());
-            device_states::set_desired(tx, tenant, enrollment, marks.dirty_seq, &desired, token, self.now)?;
-            device_states::set_reported(tx, tenant, enrollment, &reported)?;
+            let (desired, reported) = hashes(items.values());
+            written.computed.push(device_states::Computed {
+                enrollment: self.enrollment,
+                seq: marks.dirty_seq,
+                desired_hash: desired.to_vec(),
+                reported_hash: reported.to_vec(),
+                declarations_token: token,
+                at: self.now,
+            });
         }
         Ok(queued)
     }
 
     /// The documents that reach the subject.
-    fn applied(&self, tx: &mut dyn Tx, subject: &Subject) -> storage::Result<Vec<Applied>> {
+    fn applied(&self, tx: &mut dyn Tx, subject: &Subject, known: &Known) -> storage::Result<Vec<Applied>> {
         let mut reached = Reached { licensed_user: subject.licensed_user, ..Reached::default() };
-        if let Some(person) = subject.person_id {
+        if let Some(person) = subject.person_id.filter(|_| known.by_group) {
             reached.user_groups = groups::groups_of(tx, self.tenant, Member { kind: MemberKind::User, id: person })?
                 .into_iter()
                 .collect();
         }
-        reached.device_groups =
-            groups::groups_of(tx, self.tenant, Member { kind: MemberKind::Device, id: subject.directory_id })?
-                .into_iter()
-                .collect();
+        if known.by_group {
+            reached.device_groups =
+                groups::groups_of(tx, self.tenant, Member { kind: MemberKind::Device, id: subject.directory_id })?
+                    .into_iter()
+                    .collect();
+        }
         let mut assigned: BTreeMap<Uuid, Vec<Assignment>> = BTreeMap::new();
-        for (document, assignment) in subjects::assignments(tx, self.tenant, CONFIGURATIONS)? {
-            assigned.entry(document).or_default().push(assignment);
+        for (document, assignment) in &known.assignments {
+            assigned.entry(*document).or_default().push(*assignment);
         }
         let filters = assigned.values().flatten().filter_map(|one| one.filter.map(|(filter, _)| filter)).collect();
         let passed = rules::filters::passed(tx, self.tenant, &self.documents.rules, subject.device_id, &filters)?;
         assigned.retain(|_, list| reach(list, &reached, &|id| passed.get(&id).copied()).intent == Some(Intent::Apply));
-        let versions: BTreeMap<Uuid, i64> = if assigned.is_empty() {
-            BTreeMap::new()
-        } else {
-            subjects::versions(tx, self.tenant, CONFIGURATIONS)?.into_iter().collect()
-        };
+        let versions = &known.versions;
         let mut applied = Vec::new();
         for id in assigned.into_keys() {
             let Some(version) = versions.get(&id).copied() else { continue };
@@ -119,21 +125,23 @@ impl Run<'_> {
         Ok(applied)
     }
 
-    /// Writes items and queues commands; answers how many, and whether that was all.
+    /// Writes items and queues commands; answers the channel's items, how many commands, and whether that
+    /// was all.
     fn write_items(
         &self,
         tx: &mut dyn Tx,
         subject: &Subject,
         resolved: &[Resolved],
+        stored: &BTreeMap<String, Item>,
+        written: &mut Written,
         ids: &mut Ids,
-    ) -> storage::Result<(usize, bool)> {
+    ) -> storage::Result<(BTreeMap<String, Item>, usize, bool)> {
+        let mut items = stored.clone();
         let mut known: BTreeMap<String, Item> = BTreeMap::new();
         let mut have = BTreeMap::new();
-        for mut item in items::of_enrollment(tx, self.tenant, self.enrollment)? {
-            if item.kind == "profile" {
-                have.insert(item.key.clone(), self.have(tx, &mut item)?);
-                known.insert(item.key.clone(), item);
-            }
+        for mut item in stored.values().filter(|item| item.kind == "profile").cloned() {
+            have.insert(item.key.clone(), self.have(tx, &mut item)?);
+            known.insert(item.key.clone(), item);
         }
         let wanted: BTreeMap<String, &Resolved> = resolved.iter().map(|one| (one.key(), one)).collect();
         let want: BTreeMap<String, reconcile::Version> =
@@ -155,12 +163,13 @@ impl Run<'_> {
                         continue;
                     }
                     self.supersede(tx, &mut item)?;
-                    self.queue(tx, subject, &mut item, ids.next(), step)?;
+                    self.queue(tx, subject, &mut item, ids.next(), step, &mut written.commands)?;
                     queued += 1;
                 }
                 Some(Step::Forget) if !wanted.contains_key(key) => {
                     self.supersede(tx, &mut item)?;
                     items::remove(tx, self.tenant, self.enrollment, key)?;
+                    items.remove(key);
                     continue;
                 }
                 Some(Step::Forget) => {
@@ -181,10 +190,11 @@ impl Run<'_> {
             item.state = shown(&item).to_owned();
             if before != Some(&item) {
                 item.changed_at = self.now;
-                items::put(tx, self.tenant, &item)?;
+                written.items.push(item.clone());
+                items.insert(key.clone(), item);
             }
         }
-        Ok((queued, all))
+        Ok((items, queued, all))
     }
 
     /// What is recorded of an item. A command that is gone without an answer (called back by someone
@@ -232,7 +242,15 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn queue(&self, tx: &mut dyn Tx, subject: &Subject, item: &mut Item, id: Uuid, step: &Step) -> storage::Result<()> {
+    fn queue(
+        &self,
+        tx: &mut dyn Tx,
+        subject: &Subject,
+        item: &mut Item,
+        id: Uuid,
+        step: &Step,
+        commands: &mut Vec<NewCommand>,
+    ) -> storage::Result<()> {
         let (request_type, version) = match step {
             Step::Install(version) => ("InstallProfile", Some(version.clone())),
             _ => ("RemoveProfile", None),
@@ -243,7 +261,7 @@ impl Run<'_> {
             super::certificates::revoke_of_document(tx, self.tenant, subject.device_id, document, false, self.now)?;
         }
         let payload = json!({ "item": item.key, "version": version.as_deref().map(hex::encode) });
-        super::queue::enqueue(tx, self.tenant, subject, id, request_type, &payload, self.now)?;
+        commands.push(super::queue::command(subject, id, request_type, &payload, self.now));
         if item.desired_version != version {
             item.attempts = 0;
             item.error = None;
@@ -254,7 +272,17 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn write_exceptions(&self, tx: &mut dyn Tx, subject: &Subject, resolved: &[Resolved]) -> storage::Result<()> {
+    #[expect(clippy::too_many_arguments, reason = "what a run knows and what it leaves")]
+    fn write_exceptions(
+        &self,
+        tx: &mut dyn Tx,
+        subject: &Subject,
+        resolved: &[Resolved],
+        before: &BTreeMap<String, Item>,
+        items: &BTreeMap<String, Item>,
+        known: &mut Known,
+        written: &mut Written,
+    ) -> storage::Result<()> {
         let mut want: BTreeMap<(String, Uuid, String), SettingState> = BTreeMap::new();
         for one in resolved {
             for exception in &one.exceptions {
@@ -279,18 +307,24 @@ impl Run<'_> {
                 want.insert((one.kind.clone(), one.id, exception.setting.clone()), row);
             }
         }
-        // A Mac's device and user channel share the device's rows: each touches its documents only.
-        let ours: BTreeSet<Uuid> = items::of_enrollment(tx, self.tenant, self.enrollment)?
-            .iter()
+        let rows = known.exceptions(tx, self.tenant, subject.device_id)?;
+        let mut others = BTreeSet::new();
+        if !rows.is_empty() {
+            // A Mac's device and user channel share the device's rows: each touches its documents only.
+            written.flush(tx, self.tenant)?;
+            others = items::of_device(tx, self.tenant, subject.device_id)?
+                .iter()
+                .filter(|item| item.enrollment_id != self.enrollment)
+                .filter_map(|item| item.document_id)
+                .collect();
+        }
+        let ours: BTreeSet<Uuid> = before
+            .values()
+            .chain(items.values())
             .filter_map(|item| item.document_id)
             .chain(resolved.iter().map(|one| one.id))
             .collect();
-        let others: BTreeSet<Uuid> = items::of_device(tx, self.tenant, subject.device_id)?
-            .iter()
-            .filter(|item| item.enrollment_id != self.enrollment)
-            .filter_map(|item| item.document_id)
-            .collect();
-        for row in setting_states::of_device(tx, self.tenant, subject.device_id)? {
+        for row in rows {
             if others.contains(&row.document_id) && !ours.contains(&row.document_id) {
                 continue;
             }
@@ -366,10 +400,10 @@ pub(crate) fn shown(item: &Item) -> &'static str {
 }
 
 /// Hashes over (item, desired version) and (item, reported version).
-pub(crate) fn hashes(items: &[Item]) -> ([u8; 32], [u8; 32]) {
+pub(crate) fn hashes<'i>(items: impl Iterator<Item = &'i Item> + Clone) -> ([u8; 32], [u8; 32]) {
     let over = |side: fn(&Item) -> &Option<Vec<u8>>| {
         let mut text = Vec::new();
-        for item in items {
+        for item in items.clone() {
             if let Some(version) = side(item) {
                 text.extend_from_slice(item.key.as_bytes());
                 text.push(0);

@@ -6,6 +6,9 @@
 //! The rules are pure and in the crate `domain` (`assignment`, `resolve`, `reconcile`).
 
 pub mod answers;
+pub(crate) mod batch;
+#[cfg(test)]
+mod batch_tests;
 #[cfg(test)]
 mod built_tests;
 #[cfg(test)]

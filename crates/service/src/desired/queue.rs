@@ -11,17 +11,9 @@ use uuid::Uuid;
 /// Items go after actions and before inventory.
 const PRIORITY: i64 = 50;
 
-/// Queues a command of origin `item`.
-pub(super) fn enqueue(
-    tx: &mut dyn Tx,
-    tenant: Uuid,
-    subject: &Subject,
-    id: Uuid,
-    request_type: &str,
-    payload: &Value,
-    now: i64,
-) -> storage::Result<()> {
-    let command = NewCommand {
+/// A command of origin `item`.
+pub(super) fn command(subject: &Subject, id: Uuid, request_type: &str, payload: &Value, now: i64) -> NewCommand {
+    NewCommand {
         id,
         enrollment: subject.enrollment_id,
         device: subject.device_id,
@@ -35,8 +27,7 @@ pub(super) fn enqueue(
         not_before: 0,
         expires_at: None,
         now,
-    };
-    commands::enqueue(tx, tenant, &command)
+    }
 }
 
 /// Withdraws a command. True where it was handed out before, and may still take effect.

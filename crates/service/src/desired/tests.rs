@@ -20,7 +20,7 @@ use muster_storage::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{CONFIGURATIONS, answers, compute::Run, profile_identifier};
+use super::{CONFIGURATIONS, answers, batch, profile_identifier};
 use crate::{
     Clock, Result,
     testing::{START, TestService},
@@ -172,9 +172,9 @@ impl Fleet {
         let (tenant, enrollment, now) = (self.tenant, self.enrollment, self.service.clock.now());
         let (ids, documents) = (self.service.ids(now), self.service.prepared.clone());
         let run = move |tx: &mut dyn muster_storage::Tx| {
-            Run { tenant, enrollment, now, documents: &documents }.compute(tx, &mut ids.clone())
+            batch::compute(tx, tenant, &[enrollment], &documents, &mut ids.clone(), now)
         };
-        self.service.store.write(tenant, run).await.unwrap()
+        self.service.store.write(tenant, run).await.unwrap().iter().map(|(_, queued)| queued).sum()
     }
 
     pub(crate) async fn queue(&self) -> Vec<Command> {

@@ -1,5 +1,5 @@
 //! Which devices must look again after a document or its assignments changed: a job walks them in
-//! chunks, marks each channel dirty and asks it to connect.
+//! chunks and marks each channel dirty; what the mark leads to is in `jobs/sweeps.rs`.
 
 use std::collections::BTreeSet;
 
@@ -216,20 +216,13 @@ impl Service {
         }
     }
 
-    /// Marks the channels of these devices and asks them to connect.
+    /// Marks the channels of these devices. They are computed within a second or so, and those that get
+    /// something by it are asked to connect.
     pub async fn mark_devices(&self, tenant: Uuid, found: Vec<Uuid>) -> Result<()> {
         for chunk in found.chunks(CHUNK) {
             let chunk = chunk.to_vec();
-            let now = self.clock.now();
-            let ids = self.ids(now);
             self.store
-                .write(tenant, move |tx| -> Result<_> {
-                    let mut ids = ids.clone();
-                    for device in &chunk {
-                        look_again(tx, tenant, *device, &mut ids, now)?;
-                    }
-                    Ok(())
-                })
+                .write(tenant, move |tx| -> Result<_> { Ok(device_states::mark_devices_dirty(tx, tenant, &chunk)?) })
                 .await?;
         }
         Ok(())

@@ -79,12 +79,14 @@ pub(crate) fn ask_due(
     tx: &mut dyn Tx,
     tenant: Uuid,
     subject: &Subject,
+    queries: Vec<InventoryQuery>,
+    queued: &mut Vec<NewCommand>,
     ids: &mut Ids,
     now: i64,
 ) -> storage::Result<usize> {
     let enrollment = subject.enrollment_id;
     let mut asked = 0;
-    for mut query in facts::queries(tx, tenant, enrollment)? {
+    for mut query in queries {
         if query.due_at > now + SOON {
             continue;
         }
@@ -109,7 +111,7 @@ pub(crate) fn ask_due(
             expires_at: None,
             now,
         };
-        commands::enqueue(tx, tenant, &command)?;
+        queued.push(command);
         query.command_id = Some(id);
         query.asked_at = Some(now);
         query.due_at = now + every(&query.kind);

@@ -1,6 +1,6 @@
 //! Claims due jobs by lease and runs them; rings timers; does periodic work; drains on stop.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ impl Service {
     /// Runs jobs, timers and periodic work until `stop`, then lets running handlers finish.
     pub async fn run_jobs(self, stop: CancellationToken) {
         let mut running: JoinSet<()> = JoinSet::new();
+        let mut apart: JoinSet<&'static str> = JoinSet::new();
+        let mut busy: HashSet<&'static str> = HashSet::new();
         let mut last_run: HashMap<&'static str, i64> = HashMap::new();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -47,6 +49,12 @@ impl Service {
                 biased;
                 () = stop.cancelled() => break,
                 Some(_) = running.join_next(), if !running.is_empty() => {}
+                Some(ended) = apart.join_next(), if !apart.is_empty() => {
+                    if let Ok(name) = ended {
+                        busy.remove(name);
+                    }
+                    continue;
+                }
                 () = self.store.job_enqueued(), if running.len() < AT_ONCE => {}
                 () = tokio::time::sleep_until(poll_at), if running.len() < AT_ONCE => {}
                 _ = tick.tick() => {
@@ -54,8 +62,18 @@ impl Service {
                     let now = self.clock.now();
                     for periodic in SCHEDULE {
                         let due = last_run.get(periodic.name).is_none_or(|last| now - last >= periodic.every || now < *last);
-                        if due {
-                            last_run.insert(periodic.name, now);
+                        if !due || busy.contains(periodic.name) {
+                            continue;
+                        }
+                        last_run.insert(periodic.name, now);
+                        if periodic.apart {
+                            let service = self.clone();
+                            busy.insert(periodic.name);
+                            apart.spawn(async move {
+                                service.come_round(periodic, now, true).await;
+                                periodic.name
+                            });
+                        } else {
                             self.come_round(periodic, now, true).await;
                         }
                     }
@@ -72,6 +90,8 @@ impl Service {
                 running.spawn(async move { service.run_job(claim, job).await });
             }
         }
+        // What is apart works in small transactions and goes on where it was: it need not be waited for.
+        apart.shutdown().await;
         while running.join_next().await.is_some() {}
         if let Err(error) = self.flush_seen().await {
             tracing::warn!(%error, "the last times devices were heard could not be written");
@@ -88,7 +108,14 @@ impl Service {
         }
         // A job that enqueues itself without end is a bug that a test should see, not hang on.
         for _ in 0..1_000 {
-            let claimed = self.claim(now, AT_ONCE).await;
+            let mut claimed = self.claim(now, AT_ONCE).await;
+            if claimed.is_empty() {
+                // Jobs mark, and what is computed for a mark makes jobs.
+                for tenant in self.every_tenant().await? {
+                    self.compute_dirty(tenant).await?;
+                }
+                claimed = self.claim(now, AT_ONCE).await;
+            }
             if claimed.is_empty() {
                 break;
             }

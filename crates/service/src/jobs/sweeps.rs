@@ -9,14 +9,14 @@ use muster_storage::jobs::Job;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use crate::apple::push_soon;
-use crate::desired::compute::Run;
+use crate::apple::push_all_soon;
+use crate::desired::batch;
 use crate::{Error, Result, Service, actions};
 
 /// Dirty enrollments that one round reads at once.
 const DIRTY_AT_ONCE: i64 = 500;
 /// Enrollments computed in one transaction: short enough that a request does not wait behind it.
-const COMPUTED_AT_ONCE: usize = 8;
+const COMPUTED_AT_ONCE: usize = 50;
 /// Expired commands that end in one transaction.
 const EXPIRED_AT_ONCE: i64 = 100;
 
@@ -40,12 +40,10 @@ impl Service {
                 self.store
                     .write(tenant, move |tx| {
                         let mut ids = ids.clone();
-                        for &enrollment in &chunk {
-                            let run = Run { tenant, enrollment, now, documents: &documents };
-                            if run.compute(tx, &mut ids)? > 0 {
-                                push_soon(tx, tenant, enrollment, &mut ids, now)?;
-                            }
-                        }
+                        let computed = batch::compute(tx, tenant, &chunk, &documents, &mut ids, now)?;
+                        let given: Vec<Uuid> =
+                            computed.iter().filter(|(_, queued)| *queued > 0).map(|(channel, _)| *channel).collect();
+                        push_all_soon(tx, tenant, &given, &mut ids, now)?;
                         Ok::<(), Error>(())
                     })
                     .await?;

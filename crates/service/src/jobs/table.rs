@@ -21,6 +21,8 @@ pub struct Periodic {
     /// One node at a time does it, once per period. Without: every node may, the work itself sees
     /// to it that doing it twice is harmless.
     pub exclusive: bool,
+    /// It may take long, as with a policy for a whole fleet: it runs beside everything else, once at a time.
+    pub apart: bool,
     /// What to do.
     pub run: Sweep,
 }
@@ -56,6 +58,7 @@ pub const SCHEDULE: &[Periodic] = &[
         name: "timers",
         every: SECOND,
         exclusive: false,
+        apart: false,
         run: |service, tenant, now| Box::pin(async move { service.ring_timers(tenant, now).await }),
     },
     // Before "dirty": who is in a group decides what a device should have.
@@ -63,54 +66,63 @@ pub const SCHEDULE: &[Periodic] = &[
         name: "rules",
         every: SECOND,
         exclusive: false,
+        apart: true,
         run: |service, tenant, _| Box::pin(async move { service.settle_subjects(tenant).await }),
     },
     Periodic {
         name: "dirty",
         every: SECOND,
         exclusive: false,
+        apart: true,
         run: |service, tenant, _| Box::pin(async move { service.compute_dirty(tenant).await }),
     },
     Periodic {
         name: "seen",
         every: 10 * SECOND,
         exclusive: false,
+        apart: false,
         run: |service, _, _| Box::pin(async move { service.flush_seen().await.map(|_| ()) }),
     },
     Periodic {
         name: "commands.expire",
         every: MINUTE,
         exclusive: true,
+        apart: false,
         run: |service, tenant, now| Box::pin(async move { service.expire_commands(tenant, now).await }),
     },
     Periodic {
         name: "identities.renew",
         every: 6 * HOUR,
         exclusive: true,
+        apart: false,
         run: |service, tenant, _| Box::pin(async move { service.renew_identities(tenant).await.map(|_| ()) }),
     },
     Periodic {
         name: "audit.seal",
         every: SECOND,
         exclusive: false,
+        apart: false,
         run: |service, tenant, _| Box::pin(async move { service.seal_audit(tenant).await.map(|_| ()) }),
     },
     Periodic {
         name: "audit.checkpoint",
         every: 10 * MINUTE,
         exclusive: true,
+        apart: false,
         run: |service, tenant, now| Box::pin(async move { service.checkpoint_audit(tenant, now).await }),
     },
     Periodic {
         name: "guard",
         every: MINUTE,
         exclusive: true,
+        apart: false,
         run: |service, tenant, _| Box::pin(async move { service.guard_sweep(tenant).await }),
     },
     Periodic {
         name: "retention",
         every: HOUR,
         exclusive: true,
+        apart: false,
         run: |service, tenant, now| Box::pin(async move { service.apply_retention(tenant, now).await }),
     },
 ];
