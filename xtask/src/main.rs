@@ -19,6 +19,9 @@ cargo xtask faults [--kills N]                kills the server and PostgreSQL un
 cargo xtask bench checkin [--history 0,1000000]   what check-ins and commands cost, on both engines
 cargo xtask bench memory                      what the server holds with 10,000 devices and 500 connections
 cargo xtask bench list [--devices N]          what pages of the device list cost
+cargo xtask bench policy [--devices N]        one policy for a whole fleet, and the server's start
+cargo xtask bench swarm [--devices N]         memory of the simulated devices
+cargo xtask soak [--minutes N]                what needs a million rows, thousands of connections, or time
 cargo xtask tidy                              crate graph, module docs, file sizes, banned words
 cargo xtask openapi                           docs/openapi.json from the route table, the registry and the types
 cargo xtask types [--check]                     the table of served Graph types, from the public metadata
@@ -35,6 +38,7 @@ fn main() -> anyhow::Result<()> {
         "pg" => pg::run(&rest),
         "faults" => trial::faults(&rest),
         "bench" => trial::bench(&rest),
+        "soak" => trial::soak(&rest),
         "tidy" => tidy::check(),
         "openapi" => openapi::write(),
         "types" => types::run(rest.iter().any(|word| word == "--check")),

@@ -19,7 +19,7 @@ pub fn faults(args: &[String]) -> anyhow::Result<()> {
 }
 
 /// What can be measured, by the name of the trial.
-const BENCHES: [&str; 3] = ["checkin", "list", "memory"];
+const BENCHES: [&str; 5] = ["checkin", "list", "memory", "policy", "swarm"];
 
 /// `cargo xtask bench checkin [--engine sqlite|postgres] [--history 0,1000000] [--seconds N] ...`
 pub fn bench(args: &[String]) -> anyhow::Result<()> {
@@ -27,6 +27,11 @@ pub fn bench(args: &[String]) -> anyhow::Result<()> {
         Some((what, rest)) if BENCHES.contains(&what.as_str()) => on_engines(what, rest, true),
         _ => bail!("the benches are {}", BENCHES.join(", ")),
     }
+}
+
+/// `cargo xtask soak [--engine sqlite|postgres] [--minutes N] [--slow-minutes N] [--connections N] [--devices N]`
+pub fn soak(args: &[String]) -> anyhow::Result<()> {
+    on_engines("soak", args, true)
 }
 
 fn on_engines(trial: &str, args: &[String], release: bool) -> anyhow::Result<()> {

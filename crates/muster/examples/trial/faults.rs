@@ -38,8 +38,8 @@ struct Accepted {
 
 const VERBS: &[&str] = &["remoteLock", "rebootNow", "syncDevice"];
 
-/// Runs the trial.
-pub async fn run(options: &Options, kills: u32, database_kills: u32) -> anyhow::Result<()> {
+/// Runs the trial: so many kills, then so long in peace.
+pub async fn run(options: &Options, kills: u32, database_kills: u32, peace: Duration) -> anyhow::Result<()> {
     let mut stage = Stage::start(options, (options.devices as usize / 3).clamp(4, 40)).await?;
     let clip = scenery::web_clip("example.trial.clip", "Trial");
     let payload = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, clip);
@@ -90,6 +90,7 @@ pub async fn run(options: &Options, kills: u32, database_kills: u32) -> anyhow::
     // From here on no answer waits for the server to die.
     drop(deaths);
     outage.ends(&stage.around.push);
+    sleep(peace).await;
     calling.store(false, Ordering::Relaxed);
     caller.await?;
     starts.sort_by(f64::total_cmp);

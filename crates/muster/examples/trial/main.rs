@@ -10,12 +10,19 @@ mod faults;
 mod fleet;
 mod list;
 mod memory;
+mod policy;
 mod process;
 mod report;
 mod seed;
+mod slow;
+mod soak;
 mod stage;
+mod swarm;
 
-use std::io::{BufRead as _, Write as _};
+use std::{
+    io::{BufRead as _, Write as _},
+    time::Duration,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -64,6 +71,26 @@ enum Trial {
         #[arg(long, default_value_t = 500)]
         connections: usize,
     },
+    /// Measures one policy for the whole fleet, and starts of the server
+    Policy,
+    /// Measures the memory of the simulated devices
+    Swarm {
+        /// Seconds that all live before the measurement
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+    },
+    /// Checks what needs a million rows, thousands of connections, a thousand samples, or time
+    Soak {
+        /// Minutes that the swarm lives
+        #[arg(long, default_value_t = 10.0)]
+        minutes: f64,
+        /// Minutes with slow connections
+        #[arg(long, default_value_t = 5.0)]
+        slow_minutes: f64,
+        /// Slow connections
+        #[arg(long, default_value_t = 2_000)]
+        connections: usize,
+    },
     /// Measures idle check-ins and commands
     Checkin {
         /// Rows of command history, in turn: 0,1000000
@@ -83,7 +110,15 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match options.trial.clone() {
-            Trial::Faults { kills, database_kills } => faults::run(&options, kills, database_kills).await,
+            Trial::Faults { kills, database_kills } => {
+                faults::run(&options, kills, database_kills, Duration::ZERO).await
+            }
+            Trial::Policy => policy::run(&options).await,
+            Trial::Swarm { seconds } => swarm::run(&options, seconds).await,
+            Trial::Soak { minutes, slow_minutes, connections } => {
+                let time = |minutes: f64| Duration::from_secs_f64(minutes * 60.0);
+                soak::run(&options, soak::Extent { live: time(minutes), slow: time(slow_minutes), connections }).await
+            }
             Trial::List { rounds } => list::run(&options, rounds).await,
             Trial::Memory { fleet, connections } => memory::run(&options, fleet, connections).await,
             Trial::Checkin { history, seconds, together } => checkin::run(&options, &history, seconds, together).await,

@@ -100,9 +100,7 @@ impl Server {
 
     /// Resident memory in bytes.
     pub fn memory(&self) -> u64 {
-        let status = self.proc("status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
+        memory(&self.child.as_ref().map_or(0, Child::id).to_string(), "VmRSS:")
     }
 
     /// Connections and listeners that it has open.
@@ -117,6 +115,13 @@ impl Server {
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
+}
+
+/// A figure of a process's memory, bytes: `VmRSS:` what it holds, `VmHWM:` the most it held.
+pub fn memory(process: &str, figure: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(figure));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
 impl Drop for Server {

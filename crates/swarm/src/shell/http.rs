@@ -7,7 +7,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{Error, Network, Result, url::Url};
 use crate::crypto::Identity;
@@ -155,10 +155,7 @@ impl Client {
             tokio::spawn(task);
             return Ok(Connection { place, identity, sender: Sender::One(sender) });
         }
-        let config = self.network.tls(identity.clone(), self.http2)?;
-        let name = ServerName::try_from(url.host.clone()).map_err(|error| broken(error.to_string()))?;
-        let stream =
-            TlsConnector::from(config).connect(name, stream).await.map_err(|error| broken(error.to_string()))?;
+        let stream = secured(&self.network, stream, url, identity.clone(), self.http2).await?;
         let sender = if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
             let (sender, task) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
                 .await
@@ -174,6 +171,29 @@ impl Client {
         };
         Ok(Connection { place, identity, sender })
     }
+}
+
+impl Network {
+    /// A connection as a client without certificate opens it, for who speaks HTTP in ways of their own.
+    pub async fn dial(&self, url: &Url) -> Result<TlsStream<TcpStream>> {
+        let stream = connect(self.address(&url.host, url.port), &url.host, url.port)
+            .await
+            .map_err(|error| Error::Connection(url.authority(), error))?;
+        secured(self, stream, url, None, false).await
+    }
+}
+
+async fn secured(
+    network: &Network,
+    stream: TcpStream,
+    url: &Url,
+    identity: Option<Arc<Identity>>,
+    http2: bool,
+) -> Result<TlsStream<TcpStream>> {
+    let broken = |error: String| Error::Connection(url.authority(), error);
+    let config = network.tls(identity, http2)?;
+    let name = ServerName::try_from(url.host.clone()).map_err(|error| broken(error.to_string()))?;
+    TlsConnector::from(config).connect(name, stream).await.map_err(|error| broken(error.to_string()))
 }
 
 impl Connection {
