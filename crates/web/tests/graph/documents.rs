@@ -397,3 +397,45 @@ async fn g5_a_wifi_key_is_shown_to_who_may_and_names_it_and_the_audit_says_so() 
     assert_eq!(found.items()[0]["resources"][0]["resourceId"], made.id().as_str(), "{}", found.text);
     assert!(!found.text.contains(key));
 }
+
+#[tokio::test]
+async fn e12_names_from_outside_never_become_paths() {
+    // Neither the edge nor the decisions open files at all: only the program's own configuration does.
+    let crates = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut folders = vec![crates.join("web/src"), crates.join("service/src")];
+    let mut read = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.to_string_lossy().ends_with(".rs") && !path.to_string_lossy().ends_with("tests.rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                assert!(!text.contains("std::fs") && !text.contains("tokio::fs"), "{} opens files", path.display());
+                read += 1;
+            }
+        }
+    }
+    assert!(read > 100, "{read} files were read");
+
+    let api = Api::start().await;
+    let folder = api.service.database.directory().unwrap().to_owned();
+    let files = || {
+        let mut names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = files();
+    for name in ["../../evil", "/etc/evil", "\\\\host\\share", "C:\\evil", "a\u{0}b", "CON", "....//evil"] {
+        let body = json!({
+            "@odata.type": "#microsoft.graph.iosCustomConfiguration",
+            "displayName": name, "payloadName": name, "payloadFileName": name, "payload": payload(),
+        });
+        let made = api.post(PROFILES, body).await;
+        assert!([201, 400].contains(&made.status.as_u16()), "{name}: {}", made.text);
+        if made.status == 201 {
+            assert_eq!(api.get(&format!("{PROFILES}/{}", made.id())).await.body["payloadFileName"], name);
+        }
+    }
+    assert_eq!(files(), before, "a name made a file");
+}

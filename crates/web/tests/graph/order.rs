@@ -37,6 +37,48 @@ async fn d1_every_row_refuses_strangers() {
 }
 
 #[tokio::test]
+async fn b6_what_a_stranger_may_read_is_a_reviewed_list() {
+    use muster_web::routes::{Auth, table};
+    let api = Api::start().await;
+    // Pages of a sign-in, discovery, certificates, health: nothing of an organisation but its look.
+    let open = [
+        "/style.css",
+        "/branding/{tenant}/{profile}/style.css",
+        "/branding/{tenant}/{profile}/logo",
+        "/enroll",
+        "/enroll/profile/{token}",
+        "/authenticate",
+        "/portal",
+        "/signin",
+        "/signin/style.css",
+        "/setup",
+        "/.well-known/com.apple.remotemanagement",
+        "/scep",
+        "/crl/{file}",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/muster/v1/openapi.json",
+    ];
+    let id = "0f8fad5b-d9cb-469f-a165-70867728950e";
+    for route in table().into_iter().filter(|route| route.method == "GET") {
+        let stranger = matches!(route.auth, Auth::Open | Auth::Flow);
+        assert_eq!(stranger, open.contains(&route.path), "{}: reviewed, or behind a sign-in", route.path);
+        let filled = route.path.split('/').map(|part| if part.starts_with('{') { id } else { part });
+        let path = filled.collect::<Vec<_>>().join("/");
+        let reply = api.send_to(route.audience, "GET", &path).await;
+        match route.auth {
+            Auth::Operator => assert_eq!(reply.status, 401, "{path}: {}", reply.text),
+            Auth::Person => {
+                assert_eq!((reply.status.as_u16(), &reply.headers["location"]), (303, &"/portal".parse().unwrap()))
+            }
+            _ => assert!(reply.status.as_u16() < 500, "{path}: {}", reply.text),
+        }
+        assert!(!reply.text.contains("owner@contoso.example"), "{path}: {}", reply.text);
+    }
+}
+
+#[tokio::test]
 async fn d5_every_row_asks_for_its_permission_from_every_role() {
     let api = Api::start().await;
     for role in [Role::Administrator, Role::Helpdesk, Role::Readonly] {

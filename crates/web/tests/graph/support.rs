@@ -95,6 +95,12 @@ impl Api {
         self.send(method, path, token, body, &[]).await
     }
 
+    /// A stranger's request to a listener.
+    pub async fn send_to(&self, audience: Audience, method: &str, path: &str) -> Reply {
+        let request = Request::builder().method(Method::from_bytes(method.as_bytes()).unwrap()).uri(path);
+        self.answer(audience, request.body(Body::empty()).unwrap()).await
+    }
+
     pub async fn send(
         &self,
         method: &str,
@@ -115,8 +121,12 @@ impl Api {
             request = request.header(*name, *value);
         }
         let request = request.body(body.map_or_else(Body::empty, |text| Body::from(text.to_owned()))).unwrap();
+        self.answer(Audience::Admin, request).await
+    }
+
+    async fn answer(&self, audience: Audience, request: Request<Body>) -> Reply {
         let peer = Peer { address: "127.0.0.1:50000".parse().unwrap(), certificate: None };
-        let response = self.shell.clone().answer(Door::Audience(Audience::Admin), peer, request).await.unwrap();
+        let response = self.shell.clone().answer(Door::Audience(audience), peer, request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();
