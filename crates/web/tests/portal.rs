@@ -229,6 +229,61 @@ async fn a_person_names_syncs_locks_and_removes_an_own_phone() {
 }
 
 #[tokio::test]
+async fn an_own_removal_does_not_wait_for_a_request_of_others() {
+    let site = Site::new().await;
+    let grace = site.person("grace").await;
+    let phone = site.device(site.actor.tenant, grace, "phone", "personal").await;
+    let always = json!({ "retireApproval": "always" }).as_object().unwrap().clone();
+    site.test.change_guard_settings(&site.actor, always).await.unwrap();
+    let asked = site.test.request_action(&site.actor, phone, ActionRequest::bare(Verb::Retire)).await.unwrap();
+    assert!(asked.approval.is_some());
+    let browser = site.sign_in("grace").await;
+    let page = browser.get(&format!("/portal/devices/{phone}")).await;
+    assert!(!page.html.contains("on its way"), "nothing was agreed to yet: {}", page.html);
+    let removed = browser.act(phone, &[("act", "remove"), ("sure", "yes")]).await;
+    assert_eq!(removed.status, StatusCode::SEE_OTHER, "{}", removed.html);
+    assert_eq!(site.record(phone).await.state, "leaving");
+}
+
+#[tokio::test]
+async fn pages_can_be_read_and_used_without_seeing_them() {
+    let site = Site::new().await;
+    let grace = site.person("grace").await;
+    let phone = site.device(site.actor.tenant, grace, "phone", "personal").await;
+    let browser = site.sign_in("grace").await;
+    let mut pages = vec![browser.get("/portal").await, browser.get(&format!("/portal/devices/{phone}")).await];
+    pages.push(browser.act(phone, &[("act", "remove")]).await);
+    for path in ["/portal", "/enroll", "/authenticate", "/enroll/profile/x"] {
+        pages.push(site.send(Request::get(path).body(Body::empty()).unwrap()).await);
+    }
+    pages.push(site.post("/enroll", "", &[("username", "grace@example.org"), ("password", "wrong")]).await);
+    for page in pages {
+        let html = &page.html;
+        assert!(html.contains("<html lang=\"en\">") && html.contains("name=\"viewport\""), "{html}");
+        assert!(html.matches("<title>").count() == 1 && !html.contains("<title> "), "{html}");
+        assert_eq!(html.matches("<h1>").count(), 1, "one heading says what the page is: {html}");
+        assert_eq!((html.matches("<main>").count(), html.contains("<script")), (1, false), "{html}");
+        if page.status.is_client_error() {
+            assert!(html.contains("role=\"alert\""), "a refusal is read out: {html}");
+        }
+        // Every field has a label: by its id, or around it.
+        for element in html.split('<').filter(|element| element.starts_with("input ")) {
+            if element.contains("type=\"hidden\"") {
+                continue;
+            }
+            let id = element.split("id=\"").nth(1).and_then(|rest| rest.split('"').next());
+            let labelled = match id {
+                Some(id) => html.contains(&format!("<label for=\"{id}\">")),
+                None => html.split("<label class=\"choice\">").skip(1).any(|label| {
+                    label.split("</label>").next().is_some_and(|inside| inside.contains(element.trim_end()))
+                }),
+            };
+            assert!(labelled, "{element}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn d12_nobody_reaches_a_device_of_somebody_else() {
     let site = Site::new().await;
     let (grace, eve) = (site.person("grace").await, site.person("eve").await);

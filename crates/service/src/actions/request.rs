@@ -237,6 +237,12 @@ pub(super) fn admit(tx: &mut dyn Tx, ask: &Ask<'_>, device: &Device) -> Result<O
         }
     }
     match waiting {
+        // A person's own removal waits for nobody: it takes the place of one that others asked for.
+        Some(held) if held.state == "held" && ask.own_personal(device) => {
+            let said = "its user asked for it themselves";
+            actions::advance(tx, tenant, held.id, &["held"], "canceled", Some(said), ask.now)?;
+            Ok(None)
+        }
         // A lock or restart that was handed out and never answered must not stand in the way of another.
         Some(stale) if !verb.destructive() && stale.state == "sent" && ask.now - stale.updated_at > HOUR => {
             let said = "handed out; the device never answered";

@@ -64,8 +64,12 @@ pub struct OwnRequest {
     pub expires_at: i64,
 }
 
+/// The name that was given here, but for the one that every device gets at enrollment, which says less
+/// than the device's own.
 fn name_of(device: &Device) -> String {
-    let given = device.managed_device_name.clone().filter(|name| !name.trim().is_empty());
+    let user = device.user_principal_name.as_deref().and_then(|name| name.split('@').next()).unwrap_or_default();
+    let made = |name: &str| !user.is_empty() && name.starts_with(&format!("{user}_")) && name.contains('/');
+    let given = device.managed_device_name.clone().filter(|name| !name.trim().is_empty() && !made(name));
     given.unwrap_or_else(|| device.name.clone())
 }
 
@@ -125,7 +129,8 @@ impl Service {
                         id: device.id,
                         name: name_of(&device),
                         removable: removable(&device),
-                        waiting: waiting.into_iter().map(|action| action.name).collect(),
+                        // What is held waits for somebody's word, not for the device.
+                        waiting: waiting.into_iter().filter(|a| a.state != "held").map(|a| a.name).collect(),
                         platform: device.platform,
                         model: device.model.unwrap_or_default(),
                         os_version: device.os_version.unwrap_or_default(),
