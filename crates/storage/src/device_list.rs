@@ -436,7 +436,9 @@ const SELECT: &str = concat!("select ", columns!(), " from device where tenant_i
 
 fn key_value(key: &Json, kind: Kind) -> Value {
     match (kind, key) {
-        (kind, Json::String(text)) if kind.is_text() => kind.text(text),
+        (Kind::Key, Json::String(text)) => kind.text(text),
+        // The rows are ordered by the column as it stands, not by what a filter compares.
+        (Kind::Text | Kind::Word, Json::String(text)) => Value::Text(text.clone()),
         (Kind::Id, Json::String(text)) => Uuid::try_parse(text).map_or(Value::Null, Value::Id),
         (Kind::Time | Kind::Int, Json::Number(n)) => n.as_i64().map_or(Value::Null, Value::Int),
         (Kind::Bool, Json::Bool(b)) => Value::Bool(*b),

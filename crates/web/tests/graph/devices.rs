@@ -103,7 +103,19 @@ async fn devices_filter_sort_and_page() {
         expected.sort_unstable();
         assert_eq!(found, expected, "{filter}");
     }
-    for order in ["deviceName", "deviceName desc", "lastSyncDateTime", "lastSyncDateTime desc", "id desc", "notes"] {
+    let orders = [
+        "deviceName",
+        "deviceName desc",
+        "lastSyncDateTime",
+        "lastSyncDateTime desc",
+        "id desc",
+        "notes",
+        "operatingSystem",
+        "operatingSystem desc",
+        "managedDeviceOwnerType",
+        "azureADDeviceId desc",
+    ];
+    for order in orders {
         for skip in [0, 2] {
             let mut seen = Vec::new();
             let mut at = format!("{LIST}?$orderby={order}&$top=3&$select=deviceName&$skip={skip}");
