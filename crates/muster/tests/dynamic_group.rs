@@ -148,6 +148,19 @@ async fn rules_change(engine: Engine) {
     set_user(&app, &ada, json!({ "department": "Sales" })).await;
     set_user(&app, &ben, json!({ "department": "Lab" })).await;
 
+    // A rule can be tried before it is stored, on a person or a device.
+    let directory = app.api.get("/v1.0/devices").await.unwrap()["value"][0]["id"].clone();
+    for (member, rule, holds) in [
+        (json!(ada.id), "user.department -eq 'sales'", true),
+        (json!(ben.id), "user.department -eq 'sales'", false),
+        (directory.clone(), "user.department -ne 'sales'", false),
+        (directory, "device.managementType -eq 'MDM'", true),
+    ] {
+        let body = json!({ "memberId": member, "membershipRule": rule });
+        let told = app.api.post("/beta/groups/evaluateDynamicMembership", &body).await.unwrap();
+        assert_eq!(told["membershipRuleEvaluationResult"], holds, "{rule}");
+    }
+
     // What is no rule is refused with its place, and nothing is made.
     for (rule, place) in [
         (r#"user.department "Sales""#, "membershipRule: at character 17: expected an operator such as -eq"),
@@ -169,11 +182,19 @@ async fn rules_change(engine: Engine) {
     let team = app.group("Team", &[&ben]).await;
     app.web_clip("Targets", group(&team)).await;
     let path = format!("/v1.0/groups/{team}");
+    let evaluate = format!("/beta/groups/{team}/evaluateDynamicMembership");
+    assert_eq!(app.api.call("POST", &evaluate, Some(&json!({ "memberId": ada.id }))).await.unwrap().status, 400);
     let rule = json!({ "groupTypes": ["DynamicMembership"], "membershipRule": "user.department -eq 'Sales'" });
     app.api.patch(&path, &rule).await.unwrap();
     app.settle().await;
     assert_eq!(members(&app, &team).await, ["Ada"]);
     assert!(phone.has_web_clip("Targets").await);
+
+    let told = app.api.post(&evaluate, &json!({ "memberId": ben.id })).await.unwrap();
+    assert_eq!(
+        (&told["membershipRuleEvaluationResult"], &told["membershipRule"]),
+        (&json!(false), &rule["membershipRule"])
+    );
 
     app.api.patch(&path, &json!({ "membershipRule": "user.department -in ['Sales', 'lab']" })).await.unwrap();
     app.settle().await;

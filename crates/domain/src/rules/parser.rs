@@ -320,7 +320,12 @@ impl Parser<'_> {
             return Err(RuleError::new(place, format!("a rule has at most {MAX_PATTERNS} patterns")));
         }
         let build = |pattern: &str| {
-            RegexBuilder::new(pattern).case_insensitive(true).size_limit(PATTERN_SIZE).nest_limit(50).build()
+            RegexBuilder::new(pattern)
+                .case_insensitive(true)
+                .size_limit(PATTERN_SIZE)
+                .dfa_size_limit(PATTERN_SIZE)
+                .nest_limit(50)
+                .build()
         };
         // Alone first: what closes a group of its own does not close ours.
         build(text).and_then(|_| build(&format!("^(?:{text})"))).map_err(|error| {

@@ -250,6 +250,40 @@ async fn policies(api: &Api, groups: &[String]) -> anyhow::Result<()> {
         "passwordMinutesOfInactivityBeforeLock": 10,
     });
     create_configuration(api, &macs, all_devices()).await?;
+    let rule = json!({
+        "displayName": "Tablets",
+        "mailEnabled": false,
+        "mailNickname": "tablets",
+        "securityEnabled": true,
+        "groupTypes": ["DynamicMembership"],
+        "membershipRule": "device.deviceOSType -eq \"iPad\"",
+    });
+    let tablets = api.post("/v1.0/groups", &rule).await?;
+    let timetable = json!({
+        "@odata.type": "#microsoft.graph.iosCustomConfiguration",
+        "displayName": "Timetable on tablets",
+        "payloadName": "Timetable",
+        "payloadFileName": "timetable.mobileconfig",
+        "payload": payload("example.meadow.timetable", "Timetable"),
+    });
+    create_configuration(api, &timetable, group(tablets["id"].as_str().context("a group has an id")?)).await?;
+    let personal = json!({
+        "displayName": "Personal devices",
+        "platform": "iOS",
+        "rule": "(device.deviceOwnership -eq \"Personal\")",
+    });
+    let personal = api.post("/beta/deviceManagement/assignmentFilters", &personal).await?;
+    let privacy = json!({
+        "@odata.type": "#microsoft.graph.iosCustomConfiguration",
+        "displayName": "What we see of your phone",
+        "payloadName": "Privacy",
+        "payloadFileName": "privacy.mobileconfig",
+        "payload": payload("example.meadow.privacy", "Privacy"),
+    });
+    let mut narrowed = all_devices();
+    narrowed["deviceAndAppManagementAssignmentFilterId"] = personal["id"].clone();
+    narrowed["deviceAndAppManagementAssignmentFilterType"] = "include".into();
+    create_configuration(api, &privacy, narrowed).await?;
     Ok(())
 }
 

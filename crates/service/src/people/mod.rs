@@ -17,6 +17,7 @@ mod users;
 
 pub use enrolling::{CategoryChoice, ChoiceAnswers, NextChoice, Terms, platform_named};
 pub use groups::group_view;
+pub(crate) use groups::member_of_directory;
 pub use import::ImportKind;
 pub use licences::Licensing;
 pub(crate) use licences::seat_for_new;

@@ -13,11 +13,14 @@ pub(crate) mod settle;
 #[cfg(test)]
 mod tests;
 pub(crate) mod walk;
+mod what_if;
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
+
+pub use what_if::Asked;
 
 use muster_domain::rules::{self, Members, Rule};
 use muster_storage::{
@@ -73,6 +76,11 @@ impl ReadRules {
     }
 }
 
+/// Reads a membership rule for whoever wrote it.
+fn read(rule: &str) -> Result<(Members, Rule)> {
+    rules::membership(rule).map_err(|error| Error::bad_request(format!("membershipRule: {error}")))
+}
+
 /// The rule that a group's document asks for: whom it holds, its text, whether it is being processed. None
 /// for an assigned group.
 pub(crate) fn wanted(document: &Map<String, Value>) -> Result<Option<(MemberKind, String, bool)>> {
@@ -90,8 +98,7 @@ pub(crate) fn wanted(document: &Map<String, Value>) -> Result<Option<(MemberKind
         Some(state) if state.eq_ignore_ascii_case("Paused") => false,
         Some(_) => return Err(Error::bad_request("membershipRuleProcessingState must be On or Paused")),
     };
-    let (members, _) =
-        rules::membership(rule).map_err(|error| Error::bad_request(format!("membershipRule: {error}")))?;
+    let (members, _) = read(rule)?;
     let kind = match members {
         Members::Users => MemberKind::User,
         Members::Devices => MemberKind::Device,

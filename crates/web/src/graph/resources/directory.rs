@@ -11,6 +11,7 @@ use muster_service::{
     Actor,
     directory::{Matches, MemberKind, NamePage, NameQuery},
     people::{group_view, user_view},
+    rules::Asked,
 };
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -47,6 +48,8 @@ pub fn rows() -> Vec<Resource> {
         row!(POST "groups/{id}/members/$ref", Operation "directoryObject", GroupMemberReadWrite, 4 * KIB, "Add a member", add_member),
         row!(DELETE "groups/{id}/members/{member}/$ref", Operation "directoryObject", GroupMemberReadWrite, 0, "Remove a member", remove_member),
         row!(GET "groups/{id}/transitiveMembers", Collection "directoryObject", GroupRead, 0, "Members of a group and of groups in it", transitive_members),
+        row!(POST "groups/{id}/evaluateDynamicMembership", Operation "group", GroupRead, 16 * KIB, "Whether somebody is in a group by its rule", evaluate, beta),
+        row!(POST "groups/evaluateDynamicMembership", Operation "group", GroupRead, 16 * KIB, "Whether somebody would be in a group by a rule", evaluate_rule, beta),
         row!(GET "groups/{id}/memberOf", Collection "directoryObject", GroupRead, 0, "Groups that hold the group", group_groups),
         row!(GET "groups/{id}/transitiveMemberOf", Collection "directoryObject", GroupRead, 0, "Groups that hold the group, nested ones too", group_groups_transitive),
         row!(GET "devices/{id}/memberOf", Collection "directoryObject", DeviceRead, 0, "Groups that hold the device", device_groups),
@@ -293,6 +296,29 @@ async fn remove_member(call: Call) -> Result<Answer, Problem> {
     let member = Uuid::try_parse(call.key(1)).map_err(|_| call.unknown(call.key(1)))?;
     call.app.service.remove_member(&call.actor, call.id(0)?, member).await?;
     Ok(Answer::none())
+}
+
+async fn evaluate(call: Call) -> Result<Answer, Problem> {
+    let group = call.id(0)?;
+    call.app.service.group(call.actor.tenant, group).await?;
+    evaluated(call, Asked::Group(group)).await
+}
+
+async fn evaluate_rule(call: Call) -> Result<Answer, Problem> {
+    let rule = call.parameter("membershipRule").and_then(Value::as_str);
+    let rule = rule.ok_or_else(|| bad("membershipRule is needed"))?.to_owned();
+    evaluated(call, Asked::Rule(rule)).await
+}
+
+/// Graph's evaluateDynamicMembershipResult.
+async fn evaluated(call: Call, asked: Asked) -> Result<Answer, Problem> {
+    let member = call.parameter("memberId").and_then(Value::as_str).and_then(|id| Uuid::try_parse(id).ok());
+    let member = member.ok_or_else(|| bad("memberId is needed, the id of a user or device of the directory"))?;
+    let (rule, holds) = call.app.service.evaluate_membership(call.actor.tenant, asked, member).await?;
+    let mut result = Map::new();
+    result.insert("membershipRule".into(), rule.into());
+    result.insert("membershipRuleEvaluationResult".into(), holds.into());
+    Ok(Answer::entity(result))
 }
 
 async fn groups_of(call: &Call, kind: MemberKind, id: Uuid, transitive: bool) -> Result<Answer, Problem> {
