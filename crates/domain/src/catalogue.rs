@@ -14,9 +14,10 @@ pub mod built;
 mod channel;
 mod form;
 mod prepare;
+pub mod variables;
 
 pub use channel::{Channel, EnrollmentKind, Platform, Version};
-pub use form::{Form, ItemKey};
+pub use form::{BYTES, Form, ItemKey};
 pub use prepare::{Prepared, Setting, StoredOnly, is_common, prepare};
 
 /// How one setting is delivered: a key of a payload, and how the value is written there.
@@ -126,9 +127,11 @@ pub struct Kind {
 
 /// What must be in a payload for it to be worth sending, by payload type.
 const NEEDS: &[(&str, &str)] = &[
+    ("com.apple.MCX.FileVault2", "Enable"),
     ("com.apple.app.lock", "App.Identifier"),
     ("com.apple.extensiblesso", "ExtensionIdentifier"),
     ("com.apple.homescreenlayout", "Pages"),
+    ("com.apple.security.FDERecoveryKeyEscrow", "DeviceKey"),
     ("com.apple.security.firewall", "EnableFirewall"),
     ("com.apple.sso", "Kerberos.Realm"),
 ];
@@ -169,6 +172,8 @@ static FILES: &[(&str, &str)] = files![
     "macOSGeneralDeviceConfiguration",
     "iosDeviceFeaturesConfiguration",
     "macOSDeviceFeaturesConfiguration",
+    "macOSEndpointProtectionConfiguration",
+    "macOSExtensionsConfiguration",
 ];
 
 static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {

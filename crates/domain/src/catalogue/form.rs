@@ -23,6 +23,8 @@ pub enum Form {
     Words(BTreeMap<String, Value>),
     /// True where this word is among several separated by commas.
     Flag(String),
+    /// Base64 as bytes, see [`BYTES`].
+    Data,
     /// A number times a factor.
     Times(i64),
     /// The texts of a list in one text, with this between them.
@@ -51,6 +53,9 @@ pub enum Form {
     /// Which app may touch what on a Mac: a list of rules for each service.
     PrivacyAccess,
 }
+
+/// The only member of a dictionary that stands for bytes in logical content: their base64.
+pub const BYTES: &str = "$bytes";
 
 /// A member and its form.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -107,6 +112,10 @@ impl Form {
             Form::Constant(constant) => Some(constant.clone()),
             Form::Words(words) => words.get(value.as_str()?).cloned(),
             Form::Flag(word) => flags(value.as_str()?).any(|flag| flag == word).then_some(Value::Bool(true)),
+            Form::Data => {
+                let text: String = value.as_str()?.split_ascii_whitespace().collect();
+                Some(Value::Object(Map::from_iter([(BYTES.to_owned(), text.into())])))
+            }
             Form::Times(factor) => Some(Value::from(value.as_i64()?.checked_mul(*factor)?)),
             Form::Join(between) => {
                 let texts: Vec<&str> = value.as_array()?.iter().filter_map(Value::as_str).map(str::trim).collect();

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use uuid::Uuid;
 
-use super::{Entry, Kind, Link, Platform, built, kind, short};
+use super::{Entry, Kind, Link, Platform, built, kind, short, variables};
 
 /// A configured setting of a document.
 #[derive(Clone, Debug)]
@@ -111,11 +111,13 @@ pub fn prepare(odata_type: &str, body: &Map<String, Value>, hash: &dyn Fn(&[u8])
         if writes.is_empty() {
             stored_only.push(StoredOnly { name: name.clone(), reason: "this value asks nothing of the device".into() });
         } else {
+            stored_only.extend(unknown_variables(name, value));
             settings.push(Setting { entry, value: value.clone(), writes });
         }
     }
     settings.sort_by(|a, b| a.entry.name.cmp(&b.entry.name));
     stored_only.sort_by(|a, b| a.name.cmp(&b.name));
+    stored_only.dedup();
     Some(Prepared {
         platform: kind.platform,
         user_channel: user_channel && kind.platform == Platform::MacOs,
@@ -135,6 +137,20 @@ pub fn prepare(odata_type: &str, body: &Map<String, Value>, hash: &dyn Fn(&[u8])
 /// True for what every document has and no device is sent.
 pub fn is_common(name: &str) -> bool {
     COMMON.contains(&name) || name.contains('@') || name.starts_with("deviceManagementApplicability")
+}
+
+/// Variables that nobody knows, each told beside the setting that is sent with it.
+fn unknown_variables(name: &str, value: &Value) -> Vec<StoredOnly> {
+    let told = |unknown: &str| StoredOnly {
+        name: format!("{name} {{{{{unknown}}}}}"),
+        reason: format!("{{{{{unknown}}}}} is no variable; it is sent as it stands"),
+    };
+    match value {
+        Value::String(text) => variables::unknown(text).map(told).collect(),
+        Value::Array(list) => list.iter().flat_map(|value| unknown_variables(name, value)).collect(),
+        Value::Object(members) => members.values().flat_map(|value| unknown_variables(name, value)).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Configured properties that say how another one counts.

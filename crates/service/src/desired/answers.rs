@@ -95,7 +95,8 @@ fn settle_certificates(tx: &mut dyn Tx, tenant: Uuid, item: &Item, now: i64) -> 
     let Some(document) = item.document_id.filter(|_| item.reported_version.is_some()) else { return Ok(()) };
     let stored: serde_json::Value = serde_json::from_str(&item.content).unwrap_or_default();
     let content = &stored["content"];
-    if !matches!(content["shape"].as_str(), Some("scep" | "enterpriseWiFi")) && !content["links"].is_array() {
+    let brings = content["shape"] == "scep" || content["references"].as_object().is_some_and(|all| !all.is_empty());
+    if !brings {
         return Ok(());
     }
     let Some(channel) = enrollments::by_id(tx, tenant, item.enrollment_id)? else { return Ok(()) };

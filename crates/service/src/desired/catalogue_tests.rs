@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, process::Command, sync::Arc};
 
-use muster_apple::profile::Profile;
+use muster_apple::{plist::put, profile::Profile};
 use muster_domain::{
     catalogue::{Channel, EnrollmentKind, Kind, Platform, get_key, kinds, prepare},
     resolve::{Applied, Resolved, resolve},
@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{
     catalogue_samples::{samples, table},
     documents::fingerprint,
-    render::{Material, finish, settings_payloads},
+    render::{ESCROW, Material, finish, settings_payloads},
     variables::tests::subject,
 };
 
@@ -47,7 +47,11 @@ fn rendered(resolved: &Resolved, platform: Platform) -> Option<Vec<u8>> {
         subject,
         documents: Vec::new(),
     };
-    let profile = Profile::new("", "", &material.name, settings_payloads(&material));
+    let mut profile = Profile::new("", "", &material.name, settings_payloads(&material));
+    for payload in profile.payloads.iter_mut().filter(|payload| payload.payload_type == ESCROW) {
+        // The service adds the certificate; any payload of the profile will do for the schema.
+        put(&mut payload.content, "EncryptCertPayloadUUID", payload.uuid.clone());
+    }
     Some(finish(profile, &material).encode())
 }
 
@@ -70,6 +74,7 @@ fn beside(table: &Value, kind: &Kind, payload: &str) -> Option<(String, Value)> 
         "com.apple.app.lock" => "kioskModeManagedAppId",
         "com.apple.homescreenlayout" => "homeScreenPages",
         "com.apple.security.firewall" => "firewallEnabled",
+        "com.apple.MCX.FileVault2" | "com.apple.security.FDERecoveryKeyEscrow" => "fileVaultEnabled",
         _ => return None,
     };
     let entry = kind.settings.iter().find(|entry| entry.name == name).unwrap();

@@ -29,6 +29,8 @@ mod wifi;
 
 mod queue;
 #[cfg(test)]
+mod settings_tests;
+#[cfg(test)]
 pub(crate) mod tests;
 
 /// The collection whose documents become profiles.

@@ -1,18 +1,25 @@
 //! Render: bytes of an item at hand-out. Secrets, challenges and signatures are made here and stored
 //! nowhere in the clear; identifiers are the same for the same version.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use muster_apple::{
-    Request,
+    Request, dict,
     plist::{Dictionary, Value as Plist, put},
     profile::{Payload, Profile, Scope},
     requests,
 };
+use muster_domain::catalogue::BYTES;
 use muster_storage::{documents, items, subjects};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{CONFIGURATIONS, answers::Order, certificates::root_payload, custom, profile_identifier};
+use super::{
+    CONFIGURATIONS, answers::Order, certificates::root_payload, custom, profile_identifier, variables::fill_all,
+};
 use crate::{Error, Result, Service};
+
+/// Recovery keys come to the server that has the key of this payload's certificate.
+pub(crate) const ESCROW: &str = "com.apple.security.FDERecoveryKeyEscrow";
 
 /// What rendering reads.
 pub(crate) struct Material {
@@ -126,8 +133,25 @@ impl Service {
                 put_dotted(&mut payload.content, key, uuid.clone().into());
             }
         }
+        if let Some(escrow) = payloads.iter_mut().find(|payload| payload.payload_type == ESCROW) {
+            let certificate = self.escrow_payload(tenant, material).await?;
+            put(&mut escrow.content, "EncryptCertPayloadUUID", certificate.uuid.as_str());
+            if !escrow.content.contains_key("Location") {
+                put(&mut escrow.content, "Location", "Your IT department keeps the recovery key of this Mac.");
+            }
+            identities.push(certificate);
+        }
         identities.append(&mut payloads);
         Ok(identities)
+    }
+
+    /// The certificate to which a Mac encrypts its recovery key.
+    async fn escrow_payload(&self, tenant: Uuid, material: &Material) -> Result<Payload> {
+        let der = self.file_vault_escrow_certificate(tenant).await?;
+        let uuid = uuid_of(&material.version, "escrow");
+        let identifier = format!("{}.escrow", profile_identifier(material.document));
+        let content = dict! { "PayloadContent" => Plist::Data(der) };
+        Ok(Payload::new("com.apple.security.pkcs1", &identifier, &uuid, content).titled("FileVault escrow"))
     }
 }
 
@@ -168,7 +192,10 @@ pub(crate) fn uuid_of(version: &[u8], part: &str) -> String {
 /// Catalogue settings: one payload a payload type.
 pub(crate) fn settings_payloads(material: &Material) -> Vec<Payload> {
     let identifier = profile_identifier(material.document);
-    let payloads = material.content["payloads"].as_object().into_iter().flatten();
+    // Variables are filled in here, in values that are not text yet: no value can become markup.
+    let mut payloads = material.content["payloads"].clone();
+    fill_all(&mut payloads, &material.subject);
+    let payloads = payloads.as_object().into_iter().flatten();
     payloads
         .map(|(kind, keys)| {
             let content = keys.as_object().map(dictionary).unwrap_or_default();
@@ -198,6 +225,9 @@ fn plist(value: &Value) -> Option<Plist> {
         },
         Value::String(text) => Plist::String(text.clone()),
         Value::Array(list) => Plist::Array(list.iter().filter_map(plist).collect()),
-        Value::Object(members) => Plist::Dictionary(dictionary(members)),
+        Value::Object(members) => match members.get(BYTES).and_then(Value::as_str) {
+            Some(text) => Plist::Data(STANDARD.decode(text).ok()?),
+            None => Plist::Dictionary(dictionary(members)),
+        },
     })
 }

@@ -212,10 +212,13 @@ impl Fleet {
         .await;
     }
 
-    pub(crate) async fn state_of(&self, document: Uuid) -> Option<String> {
+    pub(crate) async fn item_of(&self, document: Uuid) -> Option<items::Item> {
         let (tenant, enrollment) = (self.tenant, self.enrollment);
-        let item = self.write(move |tx| items::by_key(tx, tenant, enrollment, &format!("profile:{document}"))).await;
-        item.map(|item| item.state)
+        self.write(move |tx| items::by_key(tx, tenant, enrollment, &format!("profile:{document}"))).await
+    }
+
+    pub(crate) async fn state_of(&self, document: Uuid) -> Option<String> {
+        self.item_of(document).await.map(|item| item.state)
     }
 }
 
@@ -420,7 +423,12 @@ async fn a_profile_for_macs_does_not_reach_a_phone() {
 
 /// Holds a profile against Apple's schema, where that is there.
 pub(crate) fn conforms(test: &str, profile: &Profile) {
-    if let Some(said) = super::catalogue_tests::check(test, &profile.encode(), "iOS", "17.4", "device") {
+    conforms_as(test, profile, "iOS", "17.4", "device");
+}
+
+/// Holds a profile against Apple's schema, where it is there.
+pub(crate) fn conforms_as(test: &str, profile: &Profile, os: &str, version: &str, enrollment: &str) {
+    if let Some(said) = super::catalogue_tests::check(test, &profile.encode(), os, version, enrollment) {
         assert_eq!(said.trim(), "", "{test}");
     }
 }

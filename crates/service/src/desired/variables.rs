@@ -1,75 +1,66 @@
-//! Variables in texts of policies: `{{UserPrincipalName}}`, `{{SERIALNUMBER}}` and the like.
-//!
-//! Names are Graph's, in any letter case. A value is inserted once; what it contains is not read again.
+//! What the variables in texts of policies are on a device; their names are the domain's.
 
+use muster_domain::catalogue::variables::{self, Part, Variable};
 use muster_storage::subjects::Subject;
+use serde_json::Value;
 
 /// A variable that has no value on this device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the device has no value for {{{{{0}}}}}")]
 pub struct NoValue(pub String);
 
-/// The value of a variable. `None`: no such variable; `Some(None)`: no value on this device.
-fn value(name: &str, subject: &Subject) -> Option<Option<String>> {
+fn value(variable: Variable, subject: &Subject) -> Option<String> {
     let user = subject.user_principal_name.clone();
-    Some(match name.to_ascii_lowercase().as_str() {
-        "username" => user.map(|upn| upn.split('@').next().unwrap_or_default().to_owned()),
-        "userprincipalname" | "userprincipal" => user,
-        "emailaddress" | "mail" => subject.mail.clone().or(user),
-        "fullname" | "displayname" => subject.display_name.clone(),
-        "serialnumber" | "device_serial" | "deviceserialnumber" => subject.serial_number.clone(),
-        "imeinumber" | "device_imei" | "imei" => subject.imei.clone(),
-        "udid" | "deviceudid" => subject.udid.clone(),
-        "devicename" | "fullyqualifieddomainname" => Some(subject.device_name.clone()),
-        "deviceid" | "intunedeviceid" => Some(subject.device_id.to_string()),
-        "aad_device_id" | "azureaddeviceid" => Some(subject.azure_ad_device_id.to_string()),
-        "ostype" => Some(subject.platform.clone()),
-        "wifimacaddress" | "meid" | "onprem_distinguished_name" | "onpremisessamaccountname" | "partialupn" => None,
-        _ => return None,
-    })
+    match variable {
+        Variable::UserPrincipalName => user,
+        Variable::UserName => user.map(|upn| upn.split('@').next().unwrap_or_default().to_owned()),
+        Variable::Mail => subject.mail.clone().or(user),
+        Variable::DisplayName => subject.display_name.clone(),
+        Variable::UserId => subject.person_id.map(|id| id.to_string()),
+        Variable::SerialNumber => subject.serial_number.clone(),
+        Variable::SerialNumberEnd => {
+            let serial: Vec<char> = subject.serial_number.as_ref()?.chars().collect();
+            Some(serial[serial.len().saturating_sub(4)..].iter().collect())
+        }
+        Variable::Imei => subject.imei.clone(),
+        Variable::Udid => subject.udid.clone(),
+        Variable::DeviceName => Some(subject.device_name.clone()),
+        Variable::DeviceId => Some(subject.device_id.to_string()),
+        Variable::AzureAdDeviceId => Some(subject.azure_ad_device_id.to_string()),
+        Variable::OsType => Some(subject.platform.clone()),
+        Variable::Nowhere => None,
+    }
 }
 
-/// Fills in every variable; one without a value is an error that names it.
+/// Fills in every variable; one that is unknown or without a value is an error that names it.
 pub fn fill(text: &str, subject: &Subject) -> Result<String, NoValue> {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("{{") {
-        out.push_str(before);
-        let Some((name, tail)) = after.split_once("}}") else {
-            out.push_str("{{");
-            rest = after;
-            continue;
-        };
-        match value(name.trim(), subject) {
-            Some(Some(found)) => out.push_str(&found),
-            _ => return Err(NoValue(name.trim().to_owned())),
+    for part in variables::parts(text) {
+        match part {
+            Part::Text(text) => out.push_str(text),
+            Part::Name(name) => {
+                let found = Variable::of(name).and_then(|variable| value(variable, subject));
+                out.push_str(&found.ok_or_else(|| NoValue(name.trim().to_owned()))?);
+            }
         }
-        rest = tail;
     }
-    out.push_str(rest);
     Ok(out)
 }
 
-/// Fills in what is known and leaves everything else as it stands: a custom profile may hold braces of
-/// its own.
+/// Fills in what is known, with nothing where the device has no value, and leaves everything else as it
+/// stands: a text may hold braces of its own.
 pub fn fill_known(text: &str, subject: &Subject) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("{{") {
-        out.push_str(before);
-        match after.split_once("}}") {
-            Some((name, tail)) if value(name.trim(), subject).is_some() => {
-                out.push_str(&value(name.trim(), subject).flatten().unwrap_or_default());
-                rest = tail;
-            }
-            _ => {
-                out.push_str("{{");
-                rest = after;
-            }
-        }
+    variables::fill(text, &|variable| value(variable, subject))
+}
+
+/// The same in every text of a value.
+pub fn fill_all(value: &mut Value, subject: &Subject) {
+    match value {
+        Value::String(text) if text.contains("{{") => *text = fill_known(text, subject),
+        Value::Array(list) => list.iter_mut().for_each(|value| fill_all(value, subject)),
+        Value::Object(members) => members.values_mut().for_each(|value| fill_all(value, subject)),
+        _ => {}
     }
-    out.push_str(rest);
-    out
 }
 
 #[cfg(test)]
