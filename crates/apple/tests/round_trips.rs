@@ -1,11 +1,14 @@
 //! What we encode we decode, and nothing that comes in makes a decoder panic.
 
+mod support;
+
 use muster_apple::{
     Channel, CheckIn, Command, CommandResult, Dictionary, EnrollmentIds, ErrorChainItem, Status, Value, check_in::*,
     declarative, dict, discovery, enrollment_profile::*, machine_info::MachineInfo, plist, profile::Profile, push,
     push_certificate, raw_command, refusal::Refusal, requests,
 };
 use proptest::prelude::*;
+use support::enrollment_profile;
 
 fn every_check_in() -> Vec<CheckIn> {
     let ids = EnrollmentIds::device("00008110-000A1B2C3D4E5F60");
@@ -111,39 +114,6 @@ fn results_survive_the_wire() {
 fn commands_survive_the_wire() {
     let command = Command { uuid: "c-9".into(), request: requests::set_device_name("Ada's phone") };
     assert_eq!(Command::decode(&command.encode()).unwrap(), command);
-}
-
-fn enrollment_profile(mode: Option<Mode>) -> EnrollmentProfile {
-    EnrollmentProfile {
-        identifier: "org.muster.enrollment.1".into(),
-        uuid: "10000000-0000-0000-0000-000000000001".into(),
-        display_name: "Example".into(),
-        organization: "Example".into(),
-        description: None,
-        roots: vec![("10000000-0000-0000-0000-000000000002".into(), "Root".into(), vec![0x30, 0])],
-        scep: ScepPayload {
-            url: "https://mdm.example.org/scep".into(),
-            name: "device".into(),
-            subject: vec![("O".into(), "Example".into()), ("CN".into(), "1".into())],
-            challenge: "c".into(),
-            key_size: 2048,
-            key_usage: 5,
-            ca_fingerprint: Some(vec![1; 32]),
-        },
-        mdm: MdmPayload {
-            identity_certificate_uuid: "10000000-0000-0000-0000-000000000003".into(),
-            topic: "com.apple.mgmt.External.x".into(),
-            server_url: "https://mdm.example.org/mdm/apple".into(),
-            sign_message: true,
-            access_rights: Some(access_rights::ALL),
-            mode,
-            assigned_managed_apple_id: mode.map(|_| "ada@example.org".into()),
-            server_capabilities: vec!["com.apple.mdm.per-user-connections".into()],
-            check_out_when_removed: true,
-            use_development_apns: false,
-        },
-        mdm_uuid: "10000000-0000-0000-0000-000000000004".into(),
-    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Every document we write, checked against Apple's published schema where the checker is at hand.
 
+mod support;
+
 use std::{
     path::{Path, PathBuf},
     process::Command as Process,
@@ -7,8 +9,9 @@ use std::{
 
 use muster_apple::{
     CheckIn, Command, CommandResult, EnrollmentIds, Request, Status, check_in::*, declarative, dict, discovery,
-    enrollment_profile::*, machine_info::MachineInfo, profile::Profile, refusal, requests,
+    enrollment_profile::Mode, machine_info::MachineInfo, profile::Profile, refusal, requests,
 };
+use support::enrollment_profile;
 
 struct Checker {
     script: PathBuf,
@@ -105,50 +108,29 @@ fn commands_conform() {
     checker.finish();
 }
 
-fn enrollment(mode: Option<Mode>) -> Vec<u8> {
-    EnrollmentProfile {
-        identifier: "org.muster.enrollment.1".into(),
-        uuid: "10000000-0000-0000-0000-000000000001".into(),
-        display_name: "Example".into(),
-        organization: "Example".into(),
-        description: Some("Management".into()),
-        roots: vec![("10000000-0000-0000-0000-000000000002".into(), "Root".into(), vec![0x30, 0])],
-        scep: ScepPayload {
-            url: "https://mdm.example.org/scep".into(),
-            name: "device".into(),
-            subject: vec![("O".into(), "Example".into()), ("CN".into(), "1".into())],
-            challenge: "c".into(),
-            key_size: 2048,
-            key_usage: 5,
-            ca_fingerprint: Some(vec![1; 32]),
-        },
-        mdm: MdmPayload {
-            identity_certificate_uuid: "10000000-0000-0000-0000-000000000003".into(),
-            topic: "com.apple.mgmt.External.x".into(),
-            server_url: "https://mdm.example.org/mdm/apple".into(),
-            sign_message: true,
-            access_rights: Some(access_rights::ALL),
-            mode,
-            assigned_managed_apple_id: mode.map(|_| "ada@example.org".into()),
-            server_capabilities: vec![
-                "com.apple.mdm.per-user-connections".into(),
-                "com.apple.mdm.bootstraptoken".into(),
-            ],
-            check_out_when_removed: true,
-            use_development_apns: false,
-        },
-        mdm_uuid: "10000000-0000-0000-0000-000000000004".into(),
-    }
-    .encode()
-}
-
 #[test]
 fn enrollment_documents_conform() {
     let Some(mut checker) = Checker::open("enrollment") else { return };
-    checker.check("web-ios", &["profile", "--os", "iOS", "--enrollment", "device"], &[enrollment(None)]);
-    checker.check("web-mac", &["profile", "--os", "macOS", "--enrollment", "device"], &[enrollment(None)]);
-    checker.check("byod", &["profile", "--os", "iOS", "--enrollment", "user"], &[enrollment(Some(Mode::Byod))]);
-    checker.check("adde", &["profile", "--os", "iOS", "--enrollment", "device"], &[enrollment(Some(Mode::Adde))]);
+    checker.check(
+        "web-ios",
+        &["profile", "--os", "iOS", "--enrollment", "device"],
+        &[enrollment_profile(None).encode()],
+    );
+    checker.check(
+        "web-mac",
+        &["profile", "--os", "macOS", "--enrollment", "device"],
+        &[enrollment_profile(None).encode()],
+    );
+    checker.check(
+        "byod",
+        &["profile", "--os", "iOS", "--enrollment", "user"],
+        &[enrollment_profile(Some(Mode::Byod)).encode()],
+    );
+    checker.check(
+        "adde",
+        &["profile", "--os", "iOS", "--enrollment", "device"],
+        &[enrollment_profile(Some(Mode::Adde)).encode()],
+    );
     for code in [refusal::UNRECOGNIZED_DEVICE, refusal::WELL_KNOWN_FAILED] {
         checker.check("refusal", &["error"], &[refusal::Refusal::new(code, "Ask your help desk.").encode()]);
     }
