@@ -323,3 +323,18 @@ async fn the_zero_guid_takes_the_category_away() {
         assert_eq!(api.get(&device).await.body["deviceCategoryDisplayName"], shown);
     }
 }
+
+#[tokio::test]
+async fn hardware_information_repeats_what_is_known() {
+    let api = with(1).await;
+    let device = format!("deviceManagement/managedDevices/{}", Uuid::from_u128(0x1001));
+    let read = api.get(&format!("/beta/{device}")).await.expect(200);
+    let hardware = &read.body["hardwareInformation"];
+    assert_eq!((&hardware["serialNumber"], &hardware["wiredIPv4Addresses"]), (&json!("SERIAL01"), &json!([])));
+    assert_eq!(hardware["totalStorageSpace"], read.body["totalStorageSpaceInBytes"]);
+    let named = api.get("/beta/deviceManagement/managedDevices?$select=hardwareInformation").await.expect(200);
+    assert_eq!(&named.items()[0]["hardwareInformation"], hardware);
+    let whole = api.get("/beta/deviceManagement/managedDevices").await.expect(200);
+    assert_eq!(whole.items()[0].get("hardwareInformation"), None, "only where it is asked for by name");
+    assert_eq!(api.get(&format!("/v1.0/{device}")).await.expect(200).body.get("hardwareInformation"), None);
+}

@@ -16,6 +16,7 @@ use crate::{
         Answer, Call, answer, bad, body,
         references::{Reference, reference},
         registry::Resource,
+        types::table,
     },
     problem::Problem,
     routes::KIB,
@@ -88,7 +89,32 @@ pub(super) fn paged(page: DevicePage) -> Answer {
 }
 
 async fn list(call: Call) -> Result<Answer, Problem> {
-    Ok(paged(call.app.service.managed_devices(call.actor.tenant, query(&call)).await?))
+    let mut page = call.app.service.managed_devices(call.actor.tenant, query(&call)).await?;
+    if call.options.select.iter().any(|name| name == HARDWARE) {
+        page.items.iter_mut().for_each(add_hardware);
+    }
+    Ok(paged(page))
+}
+
+const HARDWARE: &str = "hardwareInformation";
+
+/// Property of hardwareInformation -> property of the device, where the names differ.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("freeStorageSpace", "freeStorageSpaceInBytes"),
+    ("totalStorageSpace", "totalStorageSpaceInBytes"),
+    ("wifiMac", "wiFiMacAddress"),
+];
+
+/// Graph's hardwareInformation: the device's facts once more, on single reads and in lists that name it;
+/// what is not known is null.
+fn add_hardware(device: &mut Map<String, Value>) {
+    let information = table().properties(HARDWARE).map(|property| {
+        let other = OTHER_NAMES.iter().find(|(name, _)| *name == property.name).map(|(_, of)| *of);
+        let empty = if property.collection { Value::Array(Vec::new()) } else { Value::Null };
+        (property.name.clone(), device.get(other.unwrap_or(&property.name)).cloned().unwrap_or(empty))
+    });
+    let information = Value::Object(information.collect());
+    device.insert(HARDWARE.to_owned(), information);
 }
 
 async fn of_user(call: Call) -> Result<Answer, Problem> {
@@ -105,6 +131,7 @@ async fn owned(call: Call) -> Result<Answer, Problem> {
 
 async fn get(call: Call) -> Result<Answer, Problem> {
     let (mut device, version) = call.app.service.managed_device(call.actor.tenant, call.id(0)?).await?;
+    add_hardware(&mut device);
     if call.options.select.iter().any(|name| name == "deviceActionResults") {
         unlock_pin(&call, &mut device).await?;
     }
