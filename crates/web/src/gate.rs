@@ -96,7 +96,7 @@ pub async fn enter(State((app, row)): State<(App, Row)>, mut request: Request, n
         }
     }
     request.extensions_mut().insert(row);
-    let request = request.map(|body| Body::new(Bounded::new(body, row.body_limit)));
+    let request = request.map(|body| Body::new(Bounded::new(body, row.body_limit, BODY_DEADLINE)));
     next.run(request).await
 }
 
@@ -174,8 +174,8 @@ struct Bounded {
 }
 
 impl Bounded {
-    fn new(inner: Body, limit: usize) -> Self {
-        Bounded { inner, left: limit, deadline: Box::pin(tokio::time::sleep(BODY_DEADLINE)) }
+    fn new(inner: Body, limit: usize, deadline: Duration) -> Self {
+        Bounded { inner, left: limit, deadline: Box::pin(tokio::time::sleep(deadline)) }
     }
 }
 
@@ -330,9 +330,47 @@ mod tests {
 
     #[tokio::test]
     async fn e6_a_body_past_its_limit_is_413() {
-        let body = Body::new(Bounded::new(Body::from(vec![0u8; 11]), 10));
+        let body = Body::new(Bounded::new(Body::from(vec![0u8; 11]), 10, BODY_DEADLINE));
         assert_eq!(read_body(body).await.unwrap_err().status, StatusCode::PAYLOAD_TOO_LARGE);
-        let body = Body::new(Bounded::new(Body::from(vec![0u8; 10]), 10));
+        let body = Body::new(Bounded::new(Body::from(vec![0u8; 10]), 10, BODY_DEADLINE));
         assert_eq!(read_body(body).await.unwrap().len(), 10);
+    }
+
+    /// A body of 1 KiB frames: so many, then silence. Counts what was taken of it.
+    struct Trickle {
+        frames: usize,
+        taken: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+    }
+
+    impl HttpBody for Trickle {
+        type Data = Bytes;
+        type Error = axum::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
+            if self.frames == 0 {
+                return Poll::Pending;
+            }
+            self.frames -= 1;
+            self.taken.fetch_add(1024, std::sync::atomic::Ordering::SeqCst);
+            Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(&[0; 1024])))))
+        }
+    }
+
+    #[tokio::test]
+    async fn e6_a_stalled_body_is_cut_and_an_endless_one_is_read_no_further_than_its_limit() {
+        let taken = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let of = |frames, limit, deadline| {
+            let body = Body::new(Trickle { frames, taken: taken.clone() });
+            Body::new(Bounded::new(body, limit, deadline))
+        };
+        let endless = read_body(of(usize::MAX, 10 * 1024, BODY_DEADLINE)).await.unwrap_err();
+        assert_eq!(endless.status, StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(taken.load(std::sync::atomic::Ordering::SeqCst), 11 * 1024, "one frame past the limit");
+        let stalled = read_body(of(1, 10 * 1024, Duration::ZERO)).await.unwrap_err();
+        assert_eq!(stalled.status, StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(BODY_DEADLINE, Duration::from_secs(30), "the listener's promise");
     }
 }
