@@ -235,3 +235,41 @@ async fn g5_the_pin_of_a_locked_mac_is_for_entitled_eyes() {
     let hidden = api.call("GET", &path, Some(&reader), None).await.expect(200);
     assert_eq!(hidden.body["deviceActionResults"][0]["unlockPin"], Value::Null);
 }
+
+#[tokio::test]
+async fn all_devices_of_a_leaver_are_retired_and_nobody_elses() {
+    let api = Api::start().await;
+    let (mut hers, others) = (Vec::new(), phone(&api, 100).await);
+    let user = json!({
+        "displayName": "Grace", "mailNickname": "grace", "userPrincipalName": "grace@contoso.example",
+        "accountEnabled": true, "passwordProfile": { "password": "correct horse battery staple 2" }
+    });
+    let grace: Uuid = api.post("/v1.0/users", user).await.expect(201).id().parse().unwrap();
+    for n in 1..=7 {
+        let device = phone(&api, n).await;
+        let tenant = api.tenant;
+        api.service
+            .store
+            .write(tenant, move |tx| {
+                let mut one = devices::by_id(tx, tenant, device)?.unwrap();
+                one.person_id = Some(grace);
+                Ok::<_, Error>(devices::put(tx, tenant, &one)?)
+            })
+            .await
+            .unwrap();
+        hers.push(device);
+    }
+    let path = format!("/v1.0/users/{grace}/removeAllDevicesFromManagement");
+    let reader = api.new_token("readonly").await;
+    api.call("POST", &path, Some(&reader), None).await.expect(403);
+    api.call("POST", &path, Some(&api.token), None).await.expect(204);
+    let mut seen = Vec::new();
+    for device in hers {
+        seen.push(api.get(&format!("{DEVICES}/{device}")).await.expect(200).body["managementState"].clone());
+    }
+    // Five go at once; from the sixth on a second person is asked (ruling 3).
+    assert_eq!(seen[..5], vec![json!("retirePending"); 5], "{seen:?}");
+    assert_eq!(seen[5..], vec![json!("managed"); 2], "{seen:?}");
+    assert_eq!(api.get("/muster/v1/approvals?state=pending").await.items().len(), 2);
+    assert_eq!(results(&api, others).await[0], json!("managed"));
+}
