@@ -1,13 +1,20 @@
 //! What rules see of people, and the walk of a changed rule.
 
 use muster_domain::rules::membership;
-use muster_storage::{devices::Device, groups, people, people::Person, tenants};
+use muster_storage::{
+    assignments, device_states,
+    devices::{self, Device, Patch},
+    documents, groups, people,
+    people::Person,
+    tenants,
+};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::*;
 use crate::{
     Actor, PrincipalKind,
+    desired::{CONFIGURATIONS, tests::Fleet},
     documents::{Draft, Kind, NewAssignment, Target},
     testing::{START, TestService, service},
 };
@@ -214,4 +221,58 @@ async fn a_fact_that_filters_see_marks_the_device() {
         assert_eq!(due().await.unwrap().len(), marked, "{name}");
     }
     assert!(arm.matches(&seen().await.unwrap()));
+}
+
+/// Nobody but the rules sees that a category got another name: the device must look again by them.
+#[tokio::test]
+async fn what_a_filter_asks_about_changes_what_a_device_gets() {
+    let fleet = Fleet::new().await;
+    let (tenant, device, enrollment) = (fleet.tenant, fleet.device, fleet.enrollment);
+    let (filter, category) = (fleet.service.random.id(START), fleet.service.random.id(START));
+    let rule = json!({ "platform": "iOS", "rule": r#"(device.deviceCategory -eq "Kiosk")"# });
+    let document = documents::Document {
+        kind: filters::FILTERS.into(),
+        id: filter,
+        odata_type: "deviceAndAppManagementAssignmentFilter".into(),
+        display_name: "Kiosks".into(),
+        body: rule.to_string(),
+        priority: None,
+        version: 1,
+        created_at: START,
+        modified_at: START,
+    };
+    let body = json!({ "diagnosticDataBlockSubmission": true });
+    let policy = fleet.assign("iosGeneralDeviceConfiguration", body, "allDevices", None).await;
+    fleet
+        .write(move |tx| {
+            documents::insert(tx, tenant, &document)?;
+            let mut standing = assignments::of_document(tx, tenant, CONFIGURATIONS, policy)?;
+            standing[0].filter_id = Some(filter);
+            standing[0].filter_mode = "include".into();
+            assignments::replace(tx, tenant, CONFIGURATIONS, policy, &standing)
+        })
+        .await;
+    let dirty = async || {
+        fleet.service.settle_subjects(tenant).await.unwrap();
+        fleet.write(move |tx| device_states::by_enrollment(tx, tenant, enrollment)).await.unwrap().is_dirty()
+    };
+    fleet.compute().await;
+    assert_eq!(fleet.state_of(policy).await, None);
+    assert!(!dirty().await, "computing settles what was due");
+
+    let kiosk = Patch { category: Some(Some((category, "Kiosk".into()))), ..Patch::default() };
+    fleet.write(move |tx| devices::patch(tx, tenant, device, &kiosk, START)).await;
+    assert!(dirty().await);
+    fleet.compute().await;
+    assert_eq!(fleet.state_of(policy).await.as_deref(), Some("pending"));
+
+    // What no rule can see has nobody look again.
+    let notes = Patch { notes: Some(Some("scratched".into())), ..Patch::default() };
+    fleet.write(move |tx| devices::patch(tx, tenant, device, &notes, START)).await;
+    assert!(!dirty().await);
+
+    fleet.write(move |tx| devices::rename_category(tx, tenant, category, "Counter", START)).await;
+    assert!(dirty().await);
+    fleet.compute().await;
+    assert_eq!(fleet.state_of(policy).await, None);
 }
