@@ -24,7 +24,7 @@ pub use prepare::{Prepared, Setting, StoredOnly, is_common, prepare};
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Delivery {
-    /// Apple's PayloadType.
+    /// Apple's PayloadType, or the type of a declaration (`com.apple.configuration...`).
     pub payload: String,
     /// Key in the payload; a dot steps into a dictionary.
     pub key: String,
@@ -34,6 +34,19 @@ pub struct Delivery {
     /// Only where other properties of the document have these values.
     #[serde(default)]
     pub when: BTreeMap<String, Value>,
+    /// The form gets the whole document instead of the property.
+    #[serde(default)]
+    pub whole: bool,
+}
+
+impl Delivery {
+    /// Writes the value of a property of this document; `None` where it says nothing to this key.
+    pub fn write(&self, value: &Value, body: &Map<String, Value>) -> Option<Value> {
+        if self.when.iter().any(|(name, wanted)| body.get(name) != Some(wanted)) {
+            return None;
+        }
+        if self.whole { self.form.write(&Value::Object(body.clone())) } else { self.form.write(value) }
+    }
 }
 
 /// A certificate profile that a document refers to and whose identity a payload of it uses. The
@@ -49,6 +62,9 @@ pub struct Link {
     pub payload: String,
     /// The key that takes the certificate's PayloadUUID.
     pub key: String,
+    /// Only where other properties of the document have these values.
+    #[serde(default)]
+    pub when: BTreeMap<String, Value>,
 }
 
 /// Which of two values is the stricter one, for settings where the vendor or the field gives an order.
@@ -129,6 +145,7 @@ pub struct Kind {
 const NEEDS: &[(&str, &str)] = &[
     ("com.apple.MCX.FileVault2", "Enable"),
     ("com.apple.app.lock", "App.Identifier"),
+    ("com.apple.eas.account", "Host"),
     ("com.apple.extensiblesso", "ExtensionIdentifier"),
     ("com.apple.homescreenlayout", "Pages"),
     ("com.apple.security.FDERecoveryKeyEscrow", "DeviceKey"),
@@ -157,9 +174,18 @@ pub fn adds_up(payload: &str, value: &Value) -> bool {
     ADDED_UP.contains(&payload) && (value.is_array() || value.is_object())
 }
 
+/// True for the type of a declaration.
+pub fn is_declaration(payload: &str) -> bool {
+    payload.starts_with("com.apple.configuration.")
+}
+
 /// The key whose value tells payloads of this type apart, where a device takes several.
 pub fn told_apart_by(payload: &str) -> Option<&'static str> {
-    (payload == "com.apple.extensiblesso").then_some("ExtensionIdentifier")
+    match payload {
+        "com.apple.eas.account" => Some("Host"),
+        "com.apple.extensiblesso" => Some("ExtensionIdentifier"),
+        _ => None,
+    }
 }
 
 macro_rules! files {
@@ -171,9 +197,12 @@ static FILES: &[(&str, &str)] = files![
     "iosGeneralDeviceConfiguration",
     "macOSGeneralDeviceConfiguration",
     "iosDeviceFeaturesConfiguration",
+    "iosEasEmailProfileConfiguration",
+    "iosUpdateConfiguration",
     "macOSDeviceFeaturesConfiguration",
     "macOSEndpointProtectionConfiguration",
     "macOSExtensionsConfiguration",
+    "macOSSoftwareUpdateConfiguration",
 ];
 
 static KINDS: LazyLock<Vec<Kind>> = LazyLock::new(|| {
@@ -300,6 +329,10 @@ mod tests {
     fn every_file_reads_and_names_are_unique() {
         for kind in kinds() {
             let mut names = BTreeSet::new();
+            let payloads = || kind.settings.iter().flat_map(|entry| &entry.delivery).map(|d| d.payload.as_str());
+            let declared = payloads().filter(|payload| is_declaration(payload)).count();
+            let all = payloads().count();
+            assert!(declared == 0 || declared == all, "{} has profiles and declarations", kind.graph_type);
             for entry in &kind.settings {
                 assert!(names.insert(&entry.name), "{} stands twice in {}", entry.name, kind.graph_type);
                 assert!(!entry.delivery.is_empty(), "{} has no delivery", entry.name);

@@ -71,6 +71,8 @@ pub struct Resolved {
     pub id: Uuid,
     /// Its display name.
     pub name: String,
+    /// The device takes it as declarations, not as a profile.
+    pub declared: bool,
     /// Logical content to deliver: no secret, nothing random, the same for the same input. `None`:
     /// nothing is left to send.
     pub content: Option<Value>,
@@ -83,7 +85,7 @@ pub struct Resolved {
 impl Resolved {
     /// Key of the item: one a document.
     pub fn key(&self) -> String {
-        format!("profile:{}", self.id)
+        format!("{}:{}", if self.declared { "declaration" } else { "profile" }, self.id)
     }
 }
 
@@ -153,7 +155,9 @@ fn one(document: &Applied, channel: &Channel, claims: &Claims) -> Resolved {
     let mut settings = Vec::new();
     let mut content = None;
     if let Some(built) = &document.prepared.built {
-        if let Some(sources) = built.identity.as_deref().and_then(|identity| dispute(claims, identity)) {
+        if let Some(reason) = built.refusal(channel) {
+            exceptions.extend(built.settings.iter().map(|name| not_applicable(name, reason)));
+        } else if let Some(sources) = built.identity.as_deref().and_then(|identity| dispute(claims, identity)) {
             exceptions.extend(built.settings.iter().map(|name| conflict(name, &sources)));
         } else if let Some(reason) = built.undeliverable {
             exceptions.extend(built.settings.iter().map(|name| not_applicable(name, reason)));
@@ -224,6 +228,7 @@ fn one(document: &Applied, channel: &Channel, claims: &Claims) -> Resolved {
         kind: document.kind.clone(),
         id: document.id,
         name: document.name.clone(),
+        declared: document.prepared.declared,
         content,
         settings,
         exceptions,

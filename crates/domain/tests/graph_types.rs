@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use muster_domain::catalogue::{is_common, kinds};
+use muster_domain::catalogue::{built, is_common, kinds};
 use serde_json::{Map, Value};
 
 /// Properties of a type and of what it extends, with the type table's words about them.
@@ -56,6 +56,25 @@ fn every_property_of_graph_is_delivered_or_says_why_not() {
         }
         for reason in kind.stored_only.values() {
             assert!(!reason.contains("not delivered yet"), "{}: {reason:?} is no reason", kind.graph_type);
+        }
+    }
+}
+
+#[test]
+fn every_property_of_a_built_type_is_delivered_or_says_why_not() {
+    let table = table();
+    let base = base(&table);
+    for (graph_type, shape, _) in built::types() {
+        let known = properties(&table, graph_type);
+        assert!(!known.is_empty(), "{graph_type} is not in the type table");
+        for (name, words) in &known {
+            // Of links only those to certificates of ours are settings.
+            let foreign = words.contains(" link") && !words.to_lowercase().contains("cert");
+            let state = words.contains("managedDeviceCertificateState");
+            if is_common(name) || base.contains_key(name) || foreign || state {
+                continue;
+            }
+            assert!(built::known(shape, name), "{graph_type}.{name} is neither delivered nor marked");
         }
     }
 }

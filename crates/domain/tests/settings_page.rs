@@ -80,6 +80,10 @@ fn page() -> String {
                 "`com.apple.security.scep`; of our own authority, one challenge a hand-out, renewed at `renewalThresholdPercentage`; with `scepServerUrls` of another server it is not sent, and says why"
             }
             built::Shape::WiFi => "`com.apple.wifi.managed`",
+            built::Shape::Vpn => {
+                "`com.apple.vpn.managed`, or `com.apple.vpn.managed.applayer` with `enablePerApp`, and its \
+                 `com.apple.security.scep` in the same profile"
+            }
             built::Shape::EnterpriseWiFi => {
                 "`com.apple.wifi.managed` with `EAPClientConfiguration`, and its `com.apple.security.root` and \
                  `com.apple.security.scep` in the same profile"

@@ -1,4 +1,4 @@
-//! Documents whose payload must be built: custom profiles, certificates, Wi-Fi.
+//! Documents whose payload must be built: custom profiles, certificates, Wi-Fi, VPN.
 //!
 //! Only the logical content is made here: what decides whether a device has the right thing. Secrets,
 //! challenges and bytes come at hand-out, in `service::desired`.
@@ -6,7 +6,11 @@
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::Platform;
+use super::{Channel, EnrollmentKind, Platform, StoredOnly, prepare::is_unset};
+
+mod properties;
+
+use properties::{properties, reason};
 
 /// The shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,6 +25,8 @@ pub enum Shape {
     WiFi,
     /// Wi-Fi with 802.1X.
     EnterpriseWiFi,
+    /// A VPN connection, for the device or for apps.
+    Vpn,
 }
 
 impl Shape {
@@ -32,6 +38,7 @@ impl Shape {
             Shape::Scep => "scep",
             Shape::WiFi => "wiFi",
             Shape::EnterpriseWiFi => "enterpriseWiFi",
+            Shape::Vpn => "vpn",
         }
     }
 }
@@ -47,6 +54,9 @@ const TYPES: &[(&str, Shape, Platform)] = &[
     ("macOSWiFiConfiguration", Shape::WiFi, Platform::MacOs),
     ("iosEnterpriseWiFiConfiguration", Shape::EnterpriseWiFi, Platform::Ios),
     ("macOSEnterpriseWiFiConfiguration", Shape::EnterpriseWiFi, Platform::MacOs),
+    ("iosVpnConfiguration", Shape::Vpn, Platform::Ios),
+    ("iosikEv2VpnConfiguration", Shape::Vpn, Platform::Ios),
+    ("macOSVpnConfiguration", Shape::Vpn, Platform::MacOs),
 ];
 
 /// The shape of a Graph type (without namespace).
@@ -81,48 +91,50 @@ pub struct Built {
     pub undeliverable: Option<&'static str>,
     /// Hash over everything that is delivered: changes exactly when the profile must.
     pub fingerprint: String,
+    /// Only supervised devices take it.
+    pub supervised: bool,
+    /// User Enrollment does not take it, with the reason.
+    pub not_under_user_enrollment: Option<&'static str>,
 }
 
-/// Properties of each shape that are settings.
-fn properties(shape: Shape) -> &'static [&'static str] {
-    match shape {
-        Shape::Custom => &["payload"],
-        Shape::TrustedRoot => &["trustedRootCertificate"],
-        Shape::Scep => &[
-            "scepServerUrls",
-            "subjectNameFormat",
-            "subjectNameFormatString",
-            "subjectAlternativeNameType",
-            "subjectAlternativeNameFormatString",
-            "customSubjectAlternativeNames",
-            "keyUsage",
-            "keySize",
-            "extendedKeyUsages",
-            "certificateValidityPeriodValue",
-            "certificateValidityPeriodScale",
-        ],
-        Shape::WiFi | Shape::EnterpriseWiFi => &[
-            "ssid",
-            "connectAutomatically",
-            "connectWhenNetworkNameIsHidden",
-            "wiFiSecurityType",
-            "proxySettings",
-            "proxyManualAddress",
-            "proxyManualPort",
-            "proxyAutomaticConfigurationUrl",
-            "disableMacAddressRandomization",
-            "preSharedKey",
-            "eapType",
-            "eapFastConfiguration",
-            "trustedServerCertificateNames",
-            "authenticationMethod",
-            "innerAuthenticationProtocolForEapTtls",
-            "outerIdentityPrivacyTemporaryValue",
-            "usernameFormatString",
-            "passwordFormatString",
-        ],
+impl Built {
+    /// The reason why a channel takes nothing of it.
+    pub fn refusal(&self, channel: &Channel) -> Option<&'static str> {
+        let own = self.not_under_user_enrollment.filter(|_| channel.enrollment == EnrollmentKind::User);
+        own.or_else(|| (self.supervised && !channel.supervised).then_some("needs a supervised device"))
     }
 }
+
+/// Configured properties of a document without settings of its own that no device is sent: those that
+/// its shape has no use for, or all of a type that is not delivered.
+pub(super) fn stored_only(built: Option<&Built>, graph_type: &str, body: &Map<String, Value>) -> Vec<StoredOnly> {
+    let configured = body.iter().filter(|(name, value)| !super::is_common(name) && !is_unset(value, &[], false));
+    let mut found: Vec<StoredOnly> = configured
+        .filter(|(name, _)| built.is_none_or(|built| !properties(built.shape).contains(&name.as_str())))
+        .filter(|(name, _)| !LINKS.contains(&name.as_str()))
+        .map(|(name, _)| {
+            let why = built.and_then(|built| reason(built.shape, name)).map(str::to_owned);
+            let reason = why.unwrap_or_else(|| format!("{graph_type} is stored; devices are not sent it"));
+            StoredOnly { name: name.clone(), reason }
+        })
+        .collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+/// Says what a property of a built type is: a setting, or what administrators read of it.
+pub fn known(shape: Shape, name: &str) -> bool {
+    properties(shape).contains(&name) || reason(shape, name).is_some() || LINKS.contains(&name)
+}
+
+/// Links to certificates.
+const LINKS: &[&str] = &[
+    "rootCertificate",
+    "rootCertificateForServerValidation",
+    "rootCertificatesForServerValidation",
+    "identityCertificate",
+    "identityCertificateForClientAuthentication",
+];
 
 /// Reads a built document's logical side; `hash` makes fingerprints.
 pub fn build(graph_type: &str, body: &Map<String, Value>, hash: &dyn Fn(&[u8]) -> String) -> Built {
@@ -143,7 +155,21 @@ pub fn build(graph_type: &str, body: &Map<String, Value>, hash: &dyn Fn(&[u8]) -
         properties(shape).iter().filter_map(|name| Some(((*name).to_owned(), body.get(*name)?.clone()))).collect();
     let fingerprint = hash(json!([graph_type, delivered, references]).to_string().as_bytes());
     let compare = if identity.is_some() { Value::Object(delivered) } else { Value::Null };
-    Built { shape, identity, compare, settings, references, undeliverable: undeliverable(shape, body), fingerprint }
+    let said = |name: &str| body.get(name) == Some(&Value::Bool(true));
+    let word = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default();
+    let vpn = shape == Shape::Vpn;
+    Built {
+        supervised: vpn && (said("enableAlwaysOnConfiguration") || word("connectionType") == "alwaysOn"),
+        not_under_user_enrollment: (vpn && !said("enablePerApp"))
+            .then_some("User Enrollment takes only connections of apps: see enablePerApp"),
+        shape,
+        identity,
+        compare,
+        settings,
+        references,
+        undeliverable: undeliverable(shape, body),
+        fingerprint,
+    }
 }
 
 fn says_nothing(value: &Value) -> bool {
@@ -175,8 +201,8 @@ pub const SERVER_ROOTS: &[&str] = &["rootCertificatesForServerValidation", "root
 
 /// Every document that a body links to, each once.
 pub fn links(body: &Map<String, Value>) -> Vec<Uuid> {
-    let names = body.keys().filter_map(|key| key.strip_suffix("@odata.bind"));
-    let mut found: Vec<Uuid> = names.flat_map(|name| linked(body, name)).collect();
+    let bound = body.keys().filter_map(|name| name.strip_suffix("@odata.bind"));
+    let mut found: Vec<Uuid> = bound.chain(LINKS.iter().copied()).flat_map(|name| linked(body, name)).collect();
     found.sort();
     found.dedup();
     found

@@ -24,6 +24,14 @@ impl Platform {
             _ => None,
         }
     }
+    /// From the name of a Graph type.
+    pub fn of_type(graph_type: &str) -> Option<Self> {
+        match graph_type {
+            name if name.starts_with("ios") => Some(Platform::Ios),
+            name if name.starts_with("macOS") => Some(Platform::MacOs),
+            _ => None,
+        }
+    }
     /// Graph's and Apple's word.
     pub fn name(self) -> &'static str {
         match self {

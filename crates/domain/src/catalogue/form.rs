@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+mod deadline;
 mod shapes;
 
 /// The ways of writing.
@@ -23,6 +24,10 @@ pub enum Form {
     Words(BTreeMap<String, Value>),
     /// True where this word is among several separated by commas.
     Flag(String),
+    /// Whether this word is among several separated by commas, true or false.
+    Among(String),
+    /// A text in capitals.
+    Upper,
     /// Base64 as bytes, see [`BYTES`].
     Data,
     /// A number times a factor.
@@ -50,6 +55,8 @@ pub enum Form {
     HomeScreen,
     /// Pages of a home screen.
     HomeScreenPages,
+    /// When a system version must be there at the latest, from a whole update policy.
+    UpdateDeadline,
     /// Which app may touch what on a Mac: a list of rules for each service.
     PrivacyAccess,
 }
@@ -112,6 +119,8 @@ impl Form {
             Form::Constant(constant) => Some(constant.clone()),
             Form::Words(words) => words.get(value.as_str()?).cloned(),
             Form::Flag(word) => flags(value.as_str()?).any(|flag| flag == word).then_some(Value::Bool(true)),
+            Form::Among(word) => Some(Value::Bool(flags(value.as_str()?).any(|flag| flag == word))),
+            Form::Upper => Some(value.as_str()?.to_uppercase().into()),
             Form::Data => {
                 let text: String = value.as_str()?.split_ascii_whitespace().collect();
                 Some(Value::Object(Map::from_iter([(BYTES.to_owned(), text.into())])))
@@ -156,6 +165,7 @@ impl Form {
                 let pages = value.as_array()?.iter().filter_map(|page| shapes::icons(page.get("icons")?, true));
                 Some(Value::Array(pages.collect()))
             }
+            Form::UpdateDeadline => deadline::local_time(value.as_object()?).map(Value::String),
             Form::PrivacyAccess => shapes::privacy_access(value),
         }
     }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use uuid::Uuid;
 
-use super::{Entry, Kind, Link, Platform, built, kind, short, variables};
+use super::{Entry, Kind, Link, Platform, built, is_declaration, kind, platform, short, variables};
 
 /// A configured setting of a document.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub struct Prepared {
     pub platform: Platform,
     /// It belongs on the user channel of a Mac.
     pub user_channel: bool,
+    /// The device takes it as declarations, not as a profile.
+    pub declared: bool,
     /// Settings from the catalogue.
     pub settings: Vec<Setting>,
     /// A shape that needs building.
@@ -69,23 +71,26 @@ const COMMON: &[&str] = &[
     "deploymentChannel",
 ];
 
-/// Reads a document; `hash` makes fingerprints. `None`: a type that we do not deliver to any device.
+/// Reads a document; `hash` makes fingerprints. `None`: a type of a system that is not here.
 pub fn prepare(odata_type: &str, body: &Map<String, Value>, hash: &dyn Fn(&[u8]) -> String) -> Option<Prepared> {
     let graph_type = short(odata_type).to_owned();
     let user_channel = body.get("deploymentChannel").and_then(Value::as_str) == Some("userChannel");
-    if let Some(platform) = built::platform(&graph_type) {
+    let Some(kind) = kind(&graph_type) else {
+        let platform = platform(&graph_type).or_else(|| Platform::of_type(&graph_type))?;
+        let built = built::platform(&graph_type).map(|_| built::build(&graph_type, body, hash));
+        let stored_only = built::stored_only(built.as_ref(), &graph_type, body);
         return Some(Prepared {
             platform,
             user_channel: user_channel && platform == Platform::MacOs,
+            declared: false,
             settings: Vec::new(),
-            built: Some(built::build(&graph_type, body, hash)),
+            built,
             links: Vec::new(),
             parts: Vec::new(),
-            stored_only: Vec::new(),
+            stored_only,
             graph_type,
         });
-    }
-    let kind = kind(&graph_type)?;
+    };
     let mut settings = Vec::new();
     let mut stored_only = Vec::new();
     for (name, value) in body {
@@ -105,8 +110,7 @@ pub fn prepare(odata_type: &str, body: &Map<String, Value>, hash: &dyn Fn(&[u8])
         let writes: Vec<_> = entry
             .delivery
             .iter()
-            .filter(|d| d.when.iter().all(|(name, wanted)| body.get(name) == Some(wanted)))
-            .filter_map(|d| Some((d.payload.as_str(), d.key.as_str(), d.form.write(value)?)))
+            .filter_map(|d| Some((d.payload.as_str(), d.key.as_str(), d.write(value, body)?)))
             .collect();
         if writes.is_empty() {
             stored_only.push(StoredOnly { name: name.clone(), reason: "this value asks nothing of the device".into() });
@@ -121,11 +125,13 @@ pub fn prepare(odata_type: &str, body: &Map<String, Value>, hash: &dyn Fn(&[u8])
     Some(Prepared {
         platform: kind.platform,
         user_channel: user_channel && kind.platform == Platform::MacOs,
+        declared: kind.settings.iter().flat_map(|entry| &entry.delivery).any(|d| is_declaration(&d.payload)),
         settings,
         built: None,
         links: kind
             .links
             .iter()
+            .filter(|link| link.when.iter().all(|(name, wanted)| body.get(name) == Some(wanted)))
             .flat_map(|link| built::linked(body, &link.name).into_iter().map(move |id| (link, id)))
             .collect(),
         parts: parts(kind, body),
@@ -160,7 +166,7 @@ fn parts(kind: &'static Kind, body: &Map<String, Value>) -> Vec<(&'static str, &
     parts.map(|(name, whole)| (name.as_str(), whole.as_slice())).collect()
 }
 
-fn is_unset(value: &Value, unset: &[Value], false_counts: bool) -> bool {
+pub(super) fn is_unset(value: &Value, unset: &[Value], false_counts: bool) -> bool {
     if unset.contains(value) {
         return true;
     }

@@ -22,11 +22,10 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{Contact, Reply, commands::priority, identity::refused, model, status};
-use crate::{Ids, Result, Service};
+use crate::{Ids, Result, Service, desired::declared as desired};
 
 const SUBSCRIPTIONS: &str = "muster.status-subscriptions";
 const ACTIVATION: &str = "muster.activation";
-const PREFIX: &str = "declaration:";
 
 /// Status items we ask for: name, least iOS, least macOS (0: not there), for User Enrollment too.
 const STATUS_ITEMS: [(&str, u32, u32, bool); 13] = [
@@ -178,7 +177,7 @@ struct Declared(BTreeMap<String, Declaration>);
 
 impl Declared {
     fn add(&mut self, declaration_type: &str, identifier: &str, payload: Map<String, Value>) {
-        let server_token = token(&json!([declaration_type, payload]).to_string());
+        let server_token = server_token(declaration_type, &payload);
         let declaration = Declaration {
             declaration_type: declaration_type.into(),
             identifier: identifier.into(),
@@ -207,6 +206,11 @@ impl Declared {
     }
 }
 
+/// A declaration's token: the same as long as its content is.
+pub(super) fn server_token(declaration_type: &str, payload: &Map<String, Value>) -> String {
+    token(&json!([declaration_type, payload]).to_string())
+}
+
 /// 32 hexadecimal digits over content: at most 64 octets are allowed.
 fn token(content: &str) -> String {
     muster_pki::sha256(content.as_bytes())[..16].iter().map(|byte| format!("{byte:02x}")).collect()
@@ -222,20 +226,13 @@ fn declared<'i>(subject: &Subject, items: impl Iterator<Item = &'i items::Item>)
         configurations.push(SUBSCRIPTIONS.to_owned());
     }
     for item in items {
-        let Some(identifier) = item.key.strip_prefix(PREFIX) else { continue };
-        if item.desired_version.is_none() {
+        if item.kind != desired::KIND || item.desired_version.is_none() {
             continue;
         }
-        let content: Value = serde_json::from_str(&item.content).unwrap_or_default();
-        let (Some(kind), Some(payload)) =
-            (content["content"]["Type"].as_str(), content["content"]["Payload"].as_object())
-        else {
-            continue;
-        };
-        if kind.starts_with("com.apple.configuration.") {
-            configurations.push(identifier.to_owned());
+        for declaration in desired::declarations(item, subject) {
+            configurations.push(declaration.identifier.clone());
+            all.add(&declaration.kind, &declaration.identifier, declaration.payload);
         }
-        all.add(kind, identifier, payload.clone());
     }
     all.add("com.apple.activation.simple", ACTIVATION, simple_activation(&configurations));
     all

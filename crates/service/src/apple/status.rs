@@ -12,6 +12,9 @@ use muster_storage::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::declarative::server_token;
+use crate::desired::declared;
+
 /// Status item -> fact of that name; values are kept as they come.
 const FACTS: [(&str, &str); 10] = [
     ("device.operating-system.version", "osVersion"),
@@ -63,7 +66,11 @@ pub(super) fn reported(tx: &mut dyn Tx, tenant: Uuid, enrollment: Uuid, report: 
     let states = report.declarations();
     if !states.is_empty() || report.full_report == Some(true) {
         let former = known.iter().find(|fact| fact.name == DECLARATIONS).map(|fact| fact.value.as_str());
-        keep(tx, DECLARATIONS, merged(report, former).to_string())?;
+        let states = merged(report, former);
+        keep(tx, DECLARATIONS, states.to_string())?;
+        if let Some(states) = states.as_object() {
+            declared::settle(tx, tenant, &subject, states, &server_token, now)?;
+        }
     }
     Ok(())
 }

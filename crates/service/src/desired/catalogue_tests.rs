@@ -8,7 +8,7 @@ use muster_domain::{
     catalogue::{Channel, EnrollmentKind, Kind, Platform, get_key, kinds, prepare},
     resolve::{Applied, Resolved, resolve},
 };
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{
@@ -55,9 +55,14 @@ fn rendered(resolved: &Resolved, platform: Platform) -> Option<Vec<u8>> {
     Some(finish(profile, &material).encode())
 }
 
+/// A document that was saved some day.
+fn saved() -> Map<String, Value> {
+    Map::from_iter([("lastModifiedDateTime".to_owned(), Value::from("2026-05-01T09:30:00Z"))])
+}
+
 /// Every setting at once, each with its `n`th value.
 fn everything(table: &Value, kind: &Kind, n: usize) -> Map<String, Value> {
-    let mut body = Map::new();
+    let mut body = saved();
     // The older of two properties that write the same: with both there is a conflict and neither is sent.
     for entry in kind.settings.iter().filter(|entry| entry.name != "singleSignOnExtension") {
         let values = samples(table, kind, entry);
@@ -73,6 +78,7 @@ fn beside(table: &Value, kind: &Kind, payload: &str) -> Option<(String, Value)> 
     let name = match payload {
         "com.apple.app.lock" => "kioskModeManagedAppId",
         "com.apple.homescreenlayout" => "homeScreenPages",
+        "com.apple.eas.account" => "hostName",
         "com.apple.security.firewall" => "firewallEnabled",
         "com.apple.MCX.FileVault2" | "com.apple.security.FDERecoveryKeyEscrow" => "fileVaultEnabled",
         _ => return None,
@@ -95,6 +101,7 @@ fn each_setting_arrives_under_its_key() {
                 samples(&table, kind, entry).into_iter().flat_map(|v| whens.iter().map(move |w| (v.clone(), w)))
             {
                 let mut body: Map<String, Value> = (*when).clone().into_iter().collect();
+                body.extend(saved());
                 body.extend(beside(&table, kind, &entry.delivery[0].payload));
                 body.insert(entry.name.clone(), value.clone());
                 let resolved = resolved(kind, &body, &able);
@@ -106,11 +113,17 @@ fn each_setting_arrives_under_its_key() {
                 for delivery in
                     entry.delivery.iter().filter(|delivery| delivery.when.iter().all(|(k, v)| body.get(k) == Some(v)))
                 {
-                    let Some(expected) = delivery.form.write(&value) else { continue };
+                    let Some(expected) = delivery.write(&value, &body) else { continue };
                     let payload = profile.payload(&delivery.payload);
                     let payload = payload.unwrap_or_else(|| panic!("{} brings no {}", entry.name, delivery.payload));
                     let first = delivery.key.split('.').next().unwrap();
-                    assert!(payload.content.contains_key(first), "{} does not bring {}", entry.name, delivery.key);
+                    let titled = first == "PayloadDisplayName" && payload.display_name.as_deref() == value.as_str();
+                    assert!(
+                        titled || payload.content.contains_key(first),
+                        "{} does not bring {}",
+                        entry.name,
+                        delivery.key
+                    );
                     let there = get_key(written[&delivery.payload].as_object().unwrap(), &delivery.key);
                     let there = there.unwrap_or_else(|| panic!("{} {value} is not at {}", entry.name, delivery.key));
                     assert!(holds(there, &expected), "{}: {there} for {expected}", entry.name);
@@ -136,6 +149,15 @@ fn holds(there: &Value, expected: &Value) -> bool {
 
 /// Runs the checker; `None` where it is not there.
 pub(super) fn check(name: &str, profile: &[u8], os: &str, version: &str, enrollment: &str) -> Option<String> {
+    run_checker(name, "profile", profile, os, version, enrollment)
+}
+
+/// The same for a document of another sort.
+fn check_as(sort: &str, document: &[u8], os: &str, version: &str, enrollment: &str) -> Option<String> {
+    run_checker("every_rendered_profile_conforms", sort, document, os, version, enrollment)
+}
+
+fn run_checker(name: &str, sort: &str, document: &[u8], os: &str, version: &str, enrollment: &str) -> Option<String> {
     let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let checker = root.join("../shared/tools/apple_schema.py");
     if !checker.exists() {
@@ -144,10 +166,10 @@ pub(super) fn check(name: &str, profile: &[u8], os: &str, version: &str, enrollm
     }
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("profile.mobileconfig");
-    std::fs::write(&file, profile).unwrap();
+    std::fs::write(&file, document).unwrap();
     let output = Command::new("python3")
         .arg(checker)
-        .args(["profile".as_ref(), file.as_os_str()])
+        .args([sort.as_ref(), file.as_os_str()])
         .args(["--os", os, "--os-version", version, "--enrollment", enrollment])
         .output();
     match output {
@@ -179,12 +201,20 @@ fn every_rendered_profile_conforms_to_apple_s_schema() {
             for n in 0..if enrollment == EnrollmentKind::User { 1 } else { 4 } {
                 let body = everything(&table, kind, n);
                 let channel = channel(kind.platform, enrollment, supervised);
-                let Some(profile) = rendered(&resolved(kind, &body, &channel), kind.platform) else { continue };
-                let version = channel.version.to_string();
-                let said = check("every_rendered_profile_conforms", &profile, kind.platform.name(), &version, word);
-                if let Some(said) = said {
-                    assert_eq!(said.trim(), "", "{} under {word}", kind.graph_type);
+                let (resolved, version) = (resolved(kind, &body, &channel), channel.version.to_string());
+                let os = kind.platform.name();
+                let mut said = Vec::new();
+                if resolved.declared {
+                    let payloads =
+                        resolved.content.iter().flat_map(|content| content["payloads"].as_object()).flatten();
+                    for (kind, payload) in payloads {
+                        let text = json!({ "Type": kind, "Identifier": "a", "ServerToken": "1", "Payload": payload });
+                        said.extend(check_as("declaration", text.to_string().as_bytes(), os, &version, word));
+                    }
+                } else if let Some(profile) = rendered(&resolved, kind.platform) {
+                    said.extend(check("every_rendered_profile_conforms", &profile, os, &version, word));
                 }
+                assert!(said.iter().all(|said| said.trim().is_empty()), "{} under {word}: {said:?}", kind.graph_type);
             }
         }
     }

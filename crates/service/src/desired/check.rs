@@ -3,7 +3,7 @@
 use muster_domain::catalogue::{built, built::Shape, prepare, short};
 use serde_json::{Map, Value};
 
-use super::{certificates::trusted_root, custom, documents::fingerprint};
+use super::{certificates::trusted_root, custom, documents::fingerprint, vpn};
 use crate::{Error, Result};
 
 /// Checks the body of a device configuration; names the place of what is wrong.
@@ -15,6 +15,7 @@ pub fn configuration(odata_type: &str, body: &Map<String, Value>) -> Result<()> 
         Some(Shape::TrustedRoot) => trusted_root(body).map(|_| ()),
         Some(Shape::Scep) => scep(body),
         Some(Shape::WiFi | Shape::EnterpriseWiFi) => wifi(body),
+        Some(Shape::Vpn) => vpn::check(body),
         None => {
             // Values of a wrong kind are refused by the type table; here every setting is written once.
             let _ = prepare(odata_type, body, &fingerprint);

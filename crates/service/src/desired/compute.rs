@@ -64,7 +64,8 @@ impl Run<'_> {
         };
         let before: BTreeMap<String, Item> =
             known.items(self.enrollment).into_iter().map(|item| (item.key.clone(), item)).collect();
-        let (items, mut queued, all) = self.write_items(tx, subject, &resolved, &before, written, ids)?;
+        let (mut items, mut queued, all) = self.write_items(tx, subject, &resolved, &before, written, ids)?;
+        self.write_declarations(tx, &resolved, &mut items, written)?;
         let queries = known.queries(self.enrollment);
         queued += inventory::ask_due(tx, self.tenant, subject, queries, &mut written.commands, ids, self.now)?;
         self.write_exceptions(tx, subject, &resolved, &before, &items, known, written)?;
@@ -143,7 +144,8 @@ impl Run<'_> {
             have.insert(item.key.clone(), self.have(tx, &mut item)?);
             known.insert(item.key.clone(), item);
         }
-        let wanted: BTreeMap<String, &Resolved> = resolved.iter().map(|one| (one.key(), one)).collect();
+        let wanted: BTreeMap<String, &Resolved> =
+            resolved.iter().filter(|one| !one.declared).map(|one| (one.key(), one)).collect();
         let want: BTreeMap<String, reconcile::Version> =
             wanted.iter().filter_map(|(key, one)| Some((key.clone(), version(one.content.as_ref()?)))).collect();
         let steps = reconcile(&want, &have);
@@ -213,7 +215,7 @@ impl Run<'_> {
         Ok(item.have(handed_out, self.now))
     }
 
-    fn fresh(&self, key: &str) -> Item {
+    pub(super) fn fresh(&self, key: &str) -> Item {
         Item {
             enrollment_id: self.enrollment,
             key: key.to_owned(),
@@ -367,7 +369,7 @@ pub(crate) fn version(content: &Value) -> reconcile::Version {
 }
 
 /// What stands in `item.content`: the logical content, the names of its settings, and what was left out.
-fn content(one: &Resolved) -> String {
+pub(super) fn content(one: &Resolved) -> String {
     let conflict = one.exceptions.iter().any(|exception| exception.why == Withheld::Conflict);
     json!({
         "name": one.name,

@@ -43,7 +43,11 @@ impl PreparedDocuments {
             return Ok(Some(ready.clone()));
         }
         let Some(document) = documents::by_id(tx, tenant, kind, id)? else { return Ok(None) };
-        let prepared = prepare(&document.odata_type, &document.properties()?, &fingerprint).map(Arc::new);
+        let mut body = document.properties()?;
+        // An update policy's deadline counts from the day on which it was saved.
+        let saved = jiff::Timestamp::from_millisecond(document.modified_at).unwrap_or_default();
+        body.insert("lastModifiedDateTime".to_owned(), saved.to_string().into());
+        let prepared = prepare(&document.odata_type, &body, &fingerprint).map(Arc::new);
         let ready = Ready { name: document.display_name, prepared };
         let mut kept = self.lock();
         if kept.len() >= KEPT {

@@ -19,12 +19,14 @@ mod certificates;
 pub mod check;
 pub mod compute;
 pub mod custom;
+pub(crate) mod declared;
 pub mod dirty;
 pub mod documents;
 pub mod render;
 pub(crate) mod renewal;
 pub mod secrets;
 pub mod variables;
+mod vpn;
 mod wifi;
 
 mod queue;
@@ -32,6 +34,8 @@ mod queue;
 mod settings_tests;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod vpn_tests;
 
 /// The collection whose documents become profiles.
 pub const CONFIGURATIONS: &str = "deviceConfigurations";

@@ -111,6 +111,7 @@ impl Service {
             shape @ ("wiFi" | "enterpriseWiFi") => {
                 self.wifi_payloads(tenant, command, material, own()?, shape == "enterpriseWiFi").await?
             }
+            "vpn" => self.vpn_payloads(tenant, command, material, own()?).await?,
             other => return Err(Error::internal(format!("an item has the unknown shape {other:?}"))),
         };
         Ok(Profile::new(&identifier, "", &material.name, payloads))
@@ -198,9 +199,11 @@ pub(crate) fn settings_payloads(material: &Material) -> Vec<Payload> {
     let payloads = payloads.as_object().into_iter().flatten();
     payloads
         .map(|(kind, keys)| {
-            let content = keys.as_object().map(dictionary).unwrap_or_default();
+            let mut content = keys.as_object().map(dictionary).unwrap_or_default();
+            let title = content.remove("PayloadDisplayName");
+            let title = title.as_ref().and_then(Plist::as_string).unwrap_or(&material.name);
             Payload::new(kind, &format!("{identifier}.{kind}"), &uuid_of(&material.version, kind), content)
-                .titled(&material.name)
+                .titled(title)
         })
         .collect()
 }

@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use crate::{Error, Result, Service, keys::Place};
 
-/// Properties of documents that are secrets.
-pub const SECRETS: &[&str] = &["preSharedKey"];
+/// Properties of documents that are secrets, with the least and the most characters.
+pub const SECRETS: &[(&str, usize, usize)] = &[("preSharedKey", 5, 64), ("sharedSecret", 1, 256)];
 /// What stands in the body instead: this and the id of the sealed value.
 const MARK: &str = "sealed:";
 /// Owner kind of the sealed rows.
@@ -33,7 +33,7 @@ impl SealedSecrets {
 
 /// The name of a secret property that this body has a sealed value for.
 pub(crate) fn kept_secret(body: &Map<String, Value>, name: &str) -> Option<&'static str> {
-    let name = SECRETS.iter().find(|known| **known == name)?;
+    let (name, ..) = SECRETS.iter().find(|(known, ..)| *known == name)?;
     body.get(*name).and_then(Value::as_str).filter(|text| text.starts_with(MARK)).map(|_| *name)
 }
 
@@ -56,13 +56,13 @@ impl Service {
     ) -> Result<SealedSecrets> {
         let now = self.clock.now();
         let mut sealed = Vec::new();
-        for name in SECRETS {
+        for (name, least, most) in SECRETS {
             let Some(Value::String(text)) = body.get_mut(*name) else { continue };
             if text.is_empty() || text.starts_with(MARK) {
                 continue;
             }
-            if !(5..=64).contains(&text.len()) {
-                return Err(Error::bad_request(format!("{name} must have 5 to 64 characters")));
+            if !(*least..=*most).contains(&text.len()) {
+                return Err(Error::bad_request(format!("{name} must have {least} to {most} characters")));
             }
             let id = self.random.id(now);
             let bytes = self.seal(tenant, place(id), text.as_bytes()).await?;

@@ -74,7 +74,7 @@ fn network(body: &Map<String, Value>, password: Option<&str>, user_enrollment: b
         }
         _ => {}
     }
-    if flag(body, "disableMacAddressRandomization") {
+    if flag(body, "disableMacAddressRandomization") || flag(body, "wifiRequirePhysicalMacAddressEnabled") {
         put(&mut content, "DisableAssociationMACRandomization", true);
     }
     Ok(content)

@@ -2,7 +2,7 @@
 
 use muster_apple::{Request, requests};
 use muster_domain::{
-    catalogue::Channel,
+    catalogue::{Channel, Platform},
     facts::{CHECK_IN_HOURS, Owner, Query, given_by, managed_apps_only, queries},
 };
 use muster_storage::{
@@ -131,7 +131,9 @@ fn request(query: Query, channel: &Channel, owner: Owner) -> Request {
         Query::SecurityInfo => requests::security_info(),
         Query::ProfileList => requests::profile_list(),
         Query::InstalledApplicationList => {
-            requests::installed_application_list(managed_apps_only(channel, owner), &APP_ITEMS)
+            // A Mac tells everything about an app and takes no list of what to tell.
+            let items: &[&str] = if channel.platform == Platform::Ios { &APP_ITEMS } else { &[] };
+            requests::installed_application_list(managed_apps_only(channel, owner), items)
         }
         Query::CertificateList => requests::certificate_list(owner == Owner::Personal),
     }

@@ -59,6 +59,12 @@ impl Device {
                 Some(url) if url.contains(':') => Ok(()),
                 _ => Err((1003, "The URL of the web clip is invalid.".into())),
             },
+            "com.apple.vpn.managed" | "com.apple.vpn.managed.applayer" => judge_vpn(profile, payload),
+            "com.apple.extensiblesso" => judge_sign_on(profile, payload, self.hardware.family.is_mac()),
+            "com.apple.eas.account" => certificates_known(profile, &payload.content, EXCHANGE),
+            "com.apple.security.FDERecoveryKeyEscrow" => {
+                certificates_known(profile, &payload.content, &["EncryptCertPayloadUUID"])
+            }
             "com.apple.applicationaccess" => judge_restrictions(payload),
             "com.apple.mobiledevice.passwordpolicy" => judge_passcode(payload),
             _ => Ok(()),
@@ -91,6 +97,61 @@ fn judge_wifi(profile: &Profile, payload: &Payload) -> Result<(), Objection> {
     }
     match eap.texts("PayloadCertificateAnchorUUID").iter().find(|uuid| !known(uuid)) {
         Some(uuid) => Err((13005, format!("The anchor {uuid} of the Wi-Fi payload is not in the profile."))),
+        None => Ok(()),
+    }
+}
+
+/// Keys of an Exchange account that name certificates.
+const EXCHANGE: &[&str] = &["PayloadCertificateUUID", "SMIMESigningCertificateUUID", "SMIMEEncryptionCertificateUUID"];
+
+/// A payload can name certificates of its own profile only.
+fn certificates_known(profile: &Profile, content: &plist::Dictionary, keys: &[&str]) -> Result<(), Objection> {
+    let named = keys.iter().filter_map(|key| content.text(key));
+    match named.into_iter().find(|uuid| !profile.payloads.iter().any(|payload| payload.uuid == *uuid)) {
+        Some(uuid) => Err((1003, format!("The certificate {uuid} is not in the profile."))),
+        None => Ok(()),
+    }
+}
+
+fn judge_vpn(profile: &Profile, payload: &Payload) -> Result<(), Objection> {
+    let content = &payload.content;
+    let kind = content.text("VPNType").unwrap_or_default();
+    let Some(own) = content.dictionary(kind) else {
+        return Err((15000, format!("A VPN payload of the type “{kind}” needs a dictionary of that name.")));
+    };
+    let needed: &[&str] = match kind {
+        "IKEv2" => &["RemoteAddress", "LocalIdentifier", "RemoteIdentifier", "AuthenticationMethod"],
+        "IPSec" | "VPN" => &["RemoteAddress"],
+        "AlwaysOn" => &["TunnelConfigurations"],
+        _ => return Err((15000, format!("The VPN type “{kind}” is not known."))),
+    };
+    if let Some(key) = needed.iter().find(|key| !own.contains_key(key)) {
+        return Err((15001, format!("The key “{key}” of the VPN payload is missing.")));
+    }
+    if kind == "VPN" && content.text("VPNSubType").is_none() {
+        return Err((15001, "A VPN of an app needs its VPNSubType.".into()));
+    }
+    if own.text("AuthenticationMethod") == Some("Certificate") && own.text("PayloadCertificateUUID").is_none() {
+        return Err((15005, "A VPN that proves itself with a certificate needs one.".into()));
+    }
+    certificates_known(profile, own, &["PayloadCertificateUUID"])
+}
+
+fn judge_sign_on(profile: &Profile, payload: &Payload, mac: bool) -> Result<(), Objection> {
+    let content = &payload.content;
+    let needed = match content.text("Type") {
+        Some("Redirect") => "URLs",
+        Some("Credential") => "Hosts",
+        _ => return Err((1003, "The Type of the sign-on extension is neither Redirect nor Credential.".into())),
+    };
+    if content.array(needed).is_empty() {
+        return Err((1003, format!("The key “{needed}” of the sign-on extension is missing.")));
+    }
+    if mac && content.text("TeamIdentifier").is_none() {
+        return Err((1003, "The TeamIdentifier of the sign-on extension is missing.".into()));
+    }
+    match content.dictionary("ExtensionData") {
+        Some(data) => certificates_known(profile, data, &["certificateUUID"]),
         None => Ok(()),
     }
 }
