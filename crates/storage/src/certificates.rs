@@ -181,6 +181,31 @@ pub fn revoke(tx: &mut dyn Tx, tenant: Uuid, id: Uuid, reason: &str, now: i64) -
     Ok(changed == 1)
 }
 
+/// What of a device is revoked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fall {
+    /// Access, Wi-Fi and VPN: everything but its identity.
+    Access,
+    /// Its identity too.
+    All,
+}
+
+/// Revokes the certificates of a device; answers how many were not revoked before.
+pub fn revoke_of_device(
+    tx: &mut dyn Tx,
+    tenant: Uuid,
+    device: Uuid,
+    what: Fall,
+    reason: &str,
+    now: i64,
+) -> Result<u64> {
+    tx.execute(
+        "update certificate set state = 'revoked', revoked_at = $4, revocation_reason = $5
+          where tenant_id = $1 and device_id = $2 and state <> 'revoked' and (purpose <> 'identity' or $3)",
+        args![tenant, device, what == Fall::All, now, reason],
+    )
+}
+
 /// Revoked certificates of one authority that would still be valid, in keyset chunks; each is
 /// (id, serial, when, reason).
 pub fn revoked_after(

@@ -156,3 +156,12 @@ pub fn supersede_others(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, keep: Uuid)
         args![tenant, device, keep],
     )
 }
+
+/// The device's identities may from now on only fetch and acknowledge the removal (design, ruling 1).
+pub fn limit(tx: &mut dyn Tx, tenant: Uuid, device: Uuid) -> Result<u64> {
+    tx.execute(
+        "update certificate set state = 'leaving' \
+          where tenant_id = $1 and device_id = $2 and purpose = 'identity' and state in ('issued', 'active')",
+        args![tenant, device],
+    )
+}

@@ -33,33 +33,6 @@ pub fn forget(tx: &mut dyn Tx, tenant: Uuid, device: Uuid) -> Result<()> {
     Ok(())
 }
 
-/// Access, Wi-Fi and VPN certificates fall at once: everything of the device but its identity.
-pub fn revoke_access(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, reason: &str, now: i64) -> Result<u64> {
-    tx.execute(
-        "update certificate set state = 'revoked', revoked_at = $3, revocation_reason = $4
-          where tenant_id = $1 and device_id = $2 and purpose <> 'identity' and state <> 'revoked'",
-        args![tenant, device, now, reason],
-    )
-}
-
-/// The identity may from now on only fetch and acknowledge the removal.
-pub fn limit_identity(tx: &mut dyn Tx, tenant: Uuid, device: Uuid) -> Result<u64> {
-    tx.execute(
-        "update certificate set state = 'leaving'
-          where tenant_id = $1 and device_id = $2 and purpose = 'identity' and state in ('issued', 'active')",
-        args![tenant, device],
-    )
-}
-
-/// Every certificate of the device is revoked.
-pub fn revoke_all(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, reason: &str, now: i64) -> Result<u64> {
-    tx.execute(
-        "update certificate set state = 'revoked', revoked_at = $3, revocation_reason = $4
-          where tenant_id = $1 and device_id = $2 and state <> 'revoked'",
-        args![tenant, device, now, reason],
-    )
-}
-
 /// The verdict of a leaving device falls.
 pub fn fell(tx: &mut dyn Tx, tenant: Uuid, device: Uuid, now: i64) -> Result<u64> {
     tx.execute(

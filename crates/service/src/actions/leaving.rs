@@ -6,7 +6,9 @@ use muster_domain::guard::DAY;
 use muster_storage::{
     Tx,
     actions::{self, Action},
+    certificates::{self, Fall},
     commands::{self, Which},
+    device_identities,
     devices::{self, Device},
     enrollment_sessions, enrollments, groups,
     jobs::Job,
@@ -36,8 +38,8 @@ pub(super) fn begin(
 ) -> Result<()> {
     cancel_others(tx, tenant, device.id, Some(action.id), "the device is being retired", now)?;
     commands::cancel_for(tx, tenant, Which::Device(device.id), now)?;
-    leaving::revoke_access(tx, tenant, device.id, "cessationOfOperation", now)?;
-    leaving::limit_identity(tx, tenant, device.id)?;
+    certificates::revoke_of_device(tx, tenant, device.id, Fall::Access, "cessationOfOperation", now)?;
+    device_identities::limit(tx, tenant, device.id)?;
     leaving::fell(tx, tenant, device.id, now)?;
     if enrollments::device_channel(tx, tenant, device.id)?.is_none() {
         actions::advance(tx, tenant, action.id, &["queued"], "done", Some("the device had no channel left"), now)?;
@@ -81,7 +83,7 @@ pub(super) fn finish(
     }
     cancel_others(tx, tenant, device.id, None, "the device left", now)?;
     commands::cancel_for(tx, tenant, Which::Device(device.id), now)?;
-    leaving::revoke_all(tx, tenant, device.id, "cessationOfOperation", now)?;
+    certificates::revoke_of_device(tx, tenant, device.id, Fall::All, "cessationOfOperation", now)?;
     leaving::forget(tx, tenant, device.id)?;
     leaving::fell(tx, tenant, device.id, now)?;
     devices::set_state(tx, tenant, device.id, state, management_state, Some(now), now)?;

@@ -13,15 +13,13 @@ use muster_storage::{
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::{Error, Ids, MailError, MailMessage, Result, Service, apple::push_soon};
+use crate::{
+    Error, Ids, MailError, MailMessage, Result, Service,
+    apple::{priority, push_soon},
+};
 
 /// Kind of the job that mails.
 pub const MAIL_JOB: &str = "mail";
-
-/// Actions go before configuration and inventory.
-const PRIORITY: i64 = 10;
-/// Lock, erase and removal go before everything.
-const URGENT: i64 = 1;
 
 /// Begins the effect; the action is `queued` now.
 pub(crate) fn start(
@@ -33,7 +31,7 @@ pub(crate) fn start(
     device: &Device,
     now: i64,
 ) -> Result<()> {
-    let command = |request_type: &'static str| Command { request_type, destructive: false, priority: PRIORITY };
+    let command = |request_type: &'static str| Command { request_type, destructive: false, priority: priority::ACTION };
     match verb {
         Verb::SyncDevice => {
             // Whoever syncs wants to see how the device stands: its policy is looked at again, and
@@ -43,14 +41,16 @@ pub(crate) fn start(
             }
             send(tx, ids, tenant, action, command("DeviceInformation"), now)
         }
-        Verb::RemoteLock => send(tx, ids, tenant, action, Command { priority: URGENT, ..command("DeviceLock") }, now),
+        Verb::RemoteLock => {
+            send(tx, ids, tenant, action, Command { priority: priority::URGENT, ..command("DeviceLock") }, now)
+        }
         Verb::ResetPasscode => send(tx, ids, tenant, action, command("ClearPasscode"), now),
         Verb::RebootNow => send(tx, ids, tenant, action, command("RestartDevice"), now),
         Verb::ShutDown => send(tx, ids, tenant, action, command("ShutDownDevice"), now),
         Verb::SetDeviceName => send(tx, ids, tenant, action, command("Settings"), now),
         Verb::Wipe => {
             leaving_rows::set_management_state(tx, tenant, device.id, "wipePending", now)?;
-            let erase = Command { request_type: "EraseDevice", destructive: true, priority: URGENT };
+            let erase = Command { request_type: "EraseDevice", destructive: true, priority: priority::URGENT };
             send(tx, ids, tenant, action, erase, now)
         }
         Verb::Retire => super::leaving::begin(tx, ids, tenant, action, device, now),
@@ -70,7 +70,7 @@ pub(super) struct Command {
 impl Command {
     /// The removal of the enrollment profile.
     pub(super) fn removal() -> Self {
-        Command { request_type: "RemoveProfile", destructive: true, priority: URGENT }
+        Command { request_type: "RemoveProfile", destructive: true, priority: priority::URGENT }
     }
 }
 

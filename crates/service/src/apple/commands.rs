@@ -28,15 +28,17 @@ use crate::{Error, Ids, Result, Service, desired::batch, settings::MINUTE};
 /// Lower goes first.
 pub mod priority {
     /// Lock, erase, removal.
+    pub const URGENT: i64 = 1;
+    /// Other actions.
     pub const ACTION: i64 = 10;
     /// Renewals, declarative management.
     pub const SYSTEM: i64 = 20;
-    /// Profiles.
-    pub const ITEM: i64 = 30;
-    /// Queries.
-    pub const INVENTORY: i64 = 40;
     /// An administrator's own.
     pub const RAW: i64 = 30;
+    /// Profiles.
+    pub const ITEM: i64 = 50;
+    /// Queries.
+    pub const INVENTORY: i64 = 80;
 }
 
 /// Commands that one request tries to render before it gives up until the next.

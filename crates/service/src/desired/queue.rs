@@ -8,8 +8,7 @@ use muster_storage::{
 use serde_json::Value;
 use uuid::Uuid;
 
-/// Items go after actions and before inventory.
-const PRIORITY: i64 = 50;
+use crate::apple::priority;
 
 /// A command of origin `item`.
 pub(super) fn command(subject: &Subject, id: Uuid, request_type: &str, payload: &Value, now: i64) -> NewCommand {
@@ -22,7 +21,7 @@ pub(super) fn command(subject: &Subject, id: Uuid, request_type: &str, payload: 
         origin: "item".to_owned(),
         action: None,
         destructive: false,
-        priority: PRIORITY,
+        priority: priority::ITEM,
         held: false,
         not_before: 0,
         expires_at: None,

@@ -16,7 +16,11 @@ use muster_storage::{
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::{Error, Ids, Result, Service, apple::push_soon, desired::compute::channel};
+use crate::{
+    Error, Ids, Result, Service,
+    apple::{priority, push_soon},
+    desired::compute::channel,
+};
 
 /// Kind of the timer and job that asks a channel again.
 pub const DUE: &str = "inventory.due";
@@ -25,8 +29,6 @@ const HOUR: i64 = 3_600_000;
 const EVERY: i64 = CHECK_IN_HOURS * HOUR;
 /// What comes due so soon, ms, is asked along: devices come a little later each time.
 const SOON: i64 = HOUR;
-/// Inventory goes last.
-const PRIORITY: i64 = 80;
 /// Apple's names of what we want to know of an app.
 const APP_ITEMS: [&str; 5] = ["Identifier", "Name", "ShortVersion", "Version", "BundleSize"];
 
@@ -105,7 +107,7 @@ pub(crate) fn ask_due(
             origin: "inventory".to_owned(),
             action: None,
             destructive: false,
-            priority: PRIORITY,
+            priority: priority::INVENTORY,
             held: false,
             not_before: 0,
             expires_at: None,

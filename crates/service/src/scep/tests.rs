@@ -18,7 +18,7 @@ use muster_storage::{
     device_identities,
     devices::{self, Device},
     enrollment_sessions::{self, EnrollmentSession},
-    leaving, lookups, tenants, testing,
+    lookups, tenants, testing,
 };
 use uuid::Uuid;
 
@@ -417,7 +417,7 @@ async fn c4_a_leaving_or_revoked_device_renews_nothing() {
     let open = office.service.mint_scep_challenge(wish).await.unwrap();
     let leave = move |tx: &mut dyn Tx| {
         devices::set_state(tx, tenant, device, "leaving", "retirePending", None, now)?;
-        leaving::limit_identity(tx, tenant, device)
+        device_identities::limit(tx, tenant, device)
     };
     assert_eq!(office.service.store.write(tenant, leave).await.unwrap(), 1);
     assert_eq!(office.send(renewal).await, Reply::Refused(FailInfo::BadCertId));
