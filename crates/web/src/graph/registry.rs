@@ -144,6 +144,7 @@ pub fn find(method: &Method, address: &Address) -> Result<Match, Problem> {
 /// Parts of Graph's surface that tools ask for and that are not built: an honest 501. `{id}` stands for
 /// any key. Links that a type has in Graph and that have no row here need no mention.
 const NOT_BUILT: &[&str] = &[
+    "$batch",
     "$metadata",
     "applications",
     "auditLogs",
