@@ -347,8 +347,10 @@ async fn check_database(
     );
     // A device whose enrollment the server took, but could not answer for, enrolls again; under User
     // Enrollment that is another record, and what the first one was asked stays open until it expires.
+    // One that gave up enrolling never comes for anything.
     let there: BTreeSet<Uuid> = handsets
         .iter()
+        .filter(|handset| handset.device.is_enrolled())
         .filter_map(|handset| handset.device.protocol_id().and_then(|id| rows.protocol.get(id)).copied())
         .collect();
     let open =
