@@ -7,6 +7,7 @@ pub async fn serve(options: &Serve) -> anyhow::Result<()> {
     let config = options.load()?;
     logging::start(config.log_format.as_deref())?;
     config.data()?;
+    let told_to_stop = told_to_stop()?;
     let doors = Doors::bind(&config).await?;
     let addresses = doors.addresses.clone();
     let service = wiring::open(&config, Some(addresses.clone())).await?;
@@ -19,7 +20,7 @@ pub async fn serve(options: &Serve) -> anyhow::Result<()> {
     }
     tokio::select! {
         ended = running.ended() => ended?,
-        () = told_to_stop() => {}
+        () = told_to_stop => {}
     }
     tracing::info!("stopping");
     running.stop().await;
@@ -27,18 +28,15 @@ pub async fn serve(options: &Serve) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub async fn told_to_stop() {
+/// Listens for SIGTERM and SIGINT from now on; the future ends when one came. Called before a listener
+/// answers, so that whoever saw an answer may stop the server and have it end in order.
+pub fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = tokio::signal::ctrl_c() => {}
-            }
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-        Err(_) => {
-            let _ = tokio::signal::ctrl_c().await;
-        }
-    }
+    })
 }

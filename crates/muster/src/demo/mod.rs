@@ -6,6 +6,7 @@ pub mod stage;
 
 use std::{
     path::{Path, PathBuf},
+    pin::pin,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -56,9 +57,10 @@ pub async fn demo(options: &Demo) -> anyhow::Result<()> {
     let fleet = Fleet::start(plans, stage.surroundings(), TOGETHER);
     let mut told = 0;
     let mut stage = stage;
+    let mut stop = pin!(told_to_stop()?);
     loop {
         tokio::select! {
-            () = told_to_stop() => break,
+            () = &mut stop => break,
             ended = stage.running.ended() => return ended,
             () = tokio::time::sleep(Duration::from_secs(5)) => {}
         }
